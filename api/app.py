@@ -1,0 +1,58 @@
+"""The Flask application: `create_app` puts the parts together, nothing more."""
+
+from flask import Request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from api import auth, errors, metrics
+from api.routes import health, jobs_routes, keys_routes, operations
+from api.schemas import ErrorAnswer
+from api.services import Services, open_services
+from jobs import VERSION, logs
+from jobs.errors import InvalidJson
+from jobs.settings import load
+
+_BEARER = {"type": "http", "scheme": "bearer", "description": "an API key, lmaas_..."}
+
+
+class RawJsonRequest(Request):
+    """Hands the body to pydantic as text: its strict JSON mode refuses NaN,
+    lone surrogates and deep nesting, and tells bad JSON from a bad field."""
+
+    def get_json(self, *_: object, **__: object) -> str:
+        """The undecoded body. Raises `InvalidJson` if it is not UTF-8: a
+        replacement character in a prompt would be a change nobody asked for."""
+        try:
+            return self.get_data().decode()
+        except UnicodeDecodeError as error:
+            raise InvalidJson(
+                f"the body is not usable JSON: byte {error.start} is not UTF-8"
+            ) from error
+
+
+def create_app() -> OpenAPI:
+    """The application of one web process, from the environment."""
+    settings = load()
+    logs.configure(settings, "web")
+    return build(open_services(settings))
+
+
+def build(services: Services) -> OpenAPI:
+    """The application over given services."""
+    app = OpenAPI(
+        "api",
+        info=Info(title="LMaaS", version=VERSION),
+        security_schemes={"key": _BEARER},
+        responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
+        validation_error_model=ErrorAnswer,
+        validation_error_callback=errors.of_validation,
+        doc_prefix="/openapi",
+    )
+    app.request_class = RawJsonRequest
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    errors.register(app, services.settings.max_body_bytes)
+    metrics.register(app, services)
+    auth.register(app, services.authenticator)
+    for make in (jobs_routes, keys_routes, operations, health):
+        app.register_api(make.blueprint(services))
+    return app

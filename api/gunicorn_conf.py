@@ -1,0 +1,20 @@
+"""gunicorn's configuration: threads that mostly sleep in waiting polls."""
+
+from jobs.settings import load
+
+_settings = load()
+
+bind = f"{_settings.web_host}:{_settings.web_port}"
+workers = _settings.web_processes
+worker_class = "gthread"
+# Every waiting poll may take one; the rest are for submits and health.
+threads = _settings.max_waiters + 32
+worker_connections = 4 * threads
+keepalive = 75
+# Polls wait up to a minute; the arbiter asks for a sign of life, not an answer.
+timeout = 90
+graceful_timeout = 15
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - a heartbeat file; a disk could block it

@@ -1,0 +1,137 @@
+"""How jobs and the rest look on the wire; see `api.schemas`."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from jobs.job_views import JobView, QueueDepth
+from jobs.keys import Key
+from jobs.leases import Worker
+from models_store.catalog import ModelVersion
+
+# Said to people whose job failed; the worker's own words stand beside it.
+_DEFAULT_MESSAGE = {
+    "worker_lost": "the workers that ran this job died too often; it is not tried again",
+}
+
+
+def answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON response."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return Response(text, status, mimetype="application/json")
+
+
+def listing(data: Iterable[Mapping[str, Any]], **more: Any) -> Response:
+    """A list response."""
+    return answer({"object": "list", "data": list(data), **more})
+
+
+def job(view: JobView) -> dict[str, Any]:
+    """A job as `JobAnswer` says."""
+    own = f"/v1/jobs/{view.id}"
+    return {
+        "id": str(view.id),
+        "object": "job",
+        "status": view.state,
+        "task": view.task,
+        "model": f"{view.model}@{view.version}",
+        "priority": view.priority,
+        "metadata": view.labels,
+        "attempt": view.attempt,
+        "cancel_requested": view.cancel_requested,
+        "result": _result(view),
+        "error": _error(view),
+        "timings": {
+            "queued_at": moment(view.submitted_at),
+            "started_at": moment(view.started_at),
+            "first_token_at": moment(view.first_token_at),
+            "finished_at": moment(view.finished_at),
+        },
+        "urls": {"self": own, "cancel": f"{own}/cancel"},
+    }
+
+
+def _result(view: JobView) -> dict[str, Any] | None:
+    if view.text is None:
+        return None
+    completion = view.completion_tokens or 0
+    return {
+        "text": view.text,
+        "finish_reason": view.finish_reason,
+        "usage": {
+            "prompt_tokens": view.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": view.prompt_tokens + completion,
+        },
+    }
+
+
+def _error(view: JobView) -> dict[str, Any] | None:
+    if view.error_code is None:
+        return None
+    message = view.error_message or _DEFAULT_MESSAGE.get(view.error_code, view.error_code)
+    return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
+
+
+def model(version: ModelVersion, workers: Sequence[Worker]) -> dict[str, Any]:
+    """A model version as `ModelAnswer` says."""
+    hosts = [w for w in workers if (w.model, w.version) == (version.name, version.version)]
+    return {
+        "id": version.reference,
+        "name": version.name,
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "tasks": list(version.tasks),
+        "context_length": version.context_length,
+        "engine": version.engine,
+        "size_bytes": version.size_bytes,
+        "created_at": moment(version.created_at),
+        "workers": len(hosts),
+    }
+
+
+def worker(live: Worker) -> dict[str, Any]:
+    """A worker as `WorkerAnswer` says."""
+    return {
+        "id": str(live.id),
+        "model": f"{live.model}@{live.version}",
+        "state": live.state,
+        "device": live.device,
+        "host": live.host,
+        "pid": live.pid,
+        "slots": live.slots,
+        "busy": live.busy,
+        "started_at": moment(live.started_at),
+        "heartbeat_at": moment(live.heartbeat_at),
+    }
+
+
+def queue(depth: QueueDepth) -> dict[str, Any]:
+    """A queue as `QueueAnswer` says."""
+    return {
+        "model": f"{depth.model}@{depth.version}",
+        "queued": depth.queued,
+        "running": depth.running,
+    }
+
+
+def key(shown: Key, secret: str | None = None) -> dict[str, Any]:
+    """An API key as `KeyAnswer` says."""
+    body = {
+        "id": str(shown.id),
+        "name": shown.name,
+        "prefix": shown.prefix,
+        "scopes": shown.scopes,
+        "created_at": moment(shown.created_at),
+        "expires_at": moment(shown.expires_at),
+        "revoked_at": moment(shown.revoked_at),
+    }
+    return body if secret is None else body | {"key": secret}
+
+
+def moment(at: datetime | None) -> str | None:
+    """A point in time in UTC, RFC 3339."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,60 @@
+"""What stands in a path or after its `?`, beside the bodies in `jobs.spec`."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.states import State
+
+# Postgres compares no text with NUL in it.
+_STORABLE = r"^[^\x00]*$"
+
+
+class Parameters(BaseModel):
+    """Base of path and query schemas: strings in, and a schema that is made once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema; flask-openapi3 asks for a query's with every request."""
+        return _schema(cls, args, tuple(sorted(kwargs.items())))
+
+
+@cache
+def _schema(model: type[BaseModel], args: Any, kwargs: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = super(Parameters, model).model_json_schema(  # type: ignore[misc]
+        *args, **dict(kwargs)
+    )
+    return schema
+
+
+class JobPath(Parameters):
+    """The id of a job."""
+
+    job_id: str
+
+
+class KeyPath(Parameters):
+    """The id of an API key."""
+
+    key_id: str
+
+
+class JobQuery(Parameters):
+    """How long to wait for the end of a job."""
+
+    wait: float = Field(default=0, ge=0, le=60, allow_inf_nan=False, description="seconds")
+
+
+class JobListQuery(Parameters):
+    """Which jobs to list."""
+
+    status: State | None = None
+    task: str | None = Field(default=None, max_length=64, pattern=_STORABLE)
+    model: str | None = Field(
+        default=None, max_length=128, pattern=_STORABLE, description="name or name@version"
+    )
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, max_length=64, description="`next_cursor` of a page")

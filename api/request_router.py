@@ -1,0 +1,137 @@
+"""The Request Router: from a request to a job that can run.
+
+Resolves the task type and the model (an alias is pinned to its version here),
+checks the input against the task's schema and the model's context. A model
+without a worker is no reason to refuse: the job waits.
+"""
+
+import time
+from threading import Lock
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
+
+from jobs.database import transact
+from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask
+from jobs.ids import new_id
+from jobs.keys import Principal
+from jobs.settings import Settings
+from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
+from jobs.task_manager import NewJob
+from models_store import catalog, prompt
+from models_store.catalog import ModelVersion
+from models_store.prompt import PromptRenderer
+
+# A moved alias is followed after this long, in exchange for not asking
+# Postgres with every request.
+REMEMBER_S = 1.0
+_MOST_REMEMBERED = 1_000
+
+
+class BadInput(Exception):
+    """The job's input does not fit the schema of its task; carries pydantic's error."""
+
+    def __init__(self, error: ValidationError) -> None:
+        super().__init__("bad input")
+        self.error = error
+
+
+class RequestRouter:
+    """See the module."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._models_folder = settings.models_folder
+        self._known: dict[str, tuple[float, ModelVersion]] = {}
+        self._renderers: dict[str, PromptRenderer] = {}
+        self._lock = Lock()
+
+    def route(self, request: Submit, asking: Principal, client_address: str) -> NewJob:
+        """The job that a request means.
+
+        Raises `UnknownTask`, `UnknownModel`, `BadInput`, `PromptTooLong` or
+        `InvalidRequest`, each naming the field.
+        """
+        task = _task(request.task)
+        version = self._version(request.model)
+        if task.value not in version.tasks:
+            raise InvalidRequest(
+                f"the model {version.reference} does not do {task.value!r}, "
+                f"only {', '.join(version.tasks)}",
+                param="task",
+            )
+        job_input = _check_input(task, request.input)
+        prompt_tokens = self._count(task, version, job_input)
+        parameters = _fit(request.parameters, prompt_tokens, version)
+        return NewJob(
+            id=new_id(),
+            tenant_id=asking.tenant_id,
+            task=task.value,
+            model=version.name,
+            version=version.version,
+            priority=request.priority,
+            client_address=client_address,
+            input=job_input,
+            parameters=parameters,
+            labels=dict(request.metadata),
+            prompt_tokens=prompt_tokens,
+            max_tokens=parameters["max_tokens"],
+        )
+
+    def _version(self, text: str) -> ModelVersion:
+        now = time.monotonic()
+        with self._lock:
+            known = self._known.get(text)
+        if known is not None and known[0] > now:
+            return known[1]
+        version = transact(self._engine, lambda connection: catalog.resolve(connection, text))
+        with self._lock:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[text] = (now + REMEMBER_S, version)
+        return version
+
+    def _count(self, task: Task, version: ModelVersion, job_input: dict[str, Any]) -> int:
+        renderer = self._renderers.get(version.sha256)
+        if renderer is None:
+            renderer = prompt.renderer(version, self._models_folder)
+            self._renderers[version.sha256] = renderer
+        if task is Task.CHAT:
+            text = renderer.chat(job_input["messages"])
+            return len(renderer.encode(text, special=False))
+        return len(renderer.encode(job_input["prompt"], special=True))
+
+
+def _task(name: str) -> Task:
+    try:
+        return Task(name)
+    except ValueError:
+        known = ", ".join(TASK_INPUTS)
+        raise UnknownTask(f"there is no task {name[:64]!r}, only: {known}", param="task") from None
+
+
+def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
+    schema: type[Strict] = TASK_INPUTS[task]
+    try:
+        return schema.model_validate(value).model_dump()
+    except ValidationError as error:
+        raise BadInput(error) from error
+
+
+def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> dict[str, Any]:
+    """The parameters, with a `max_tokens` that was not asked for cut to what fits."""
+    if prompt_tokens == 0:
+        raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
+    room = version.context_length - prompt_tokens
+    asked = "max_tokens" in parameters.model_fields_set
+    if room < 1 or (asked and parameters.max_tokens > room):
+        wanted = f" and {parameters.max_tokens:,} of completion" if asked else ""
+        raise PromptTooLong(
+            f"{prompt_tokens:,} tokens of prompt{wanted} do not fit the "
+            f"{version.context_length:,} tokens of {version.reference}",
+            param="parameters.max_tokens" if room >= 1 else "input",
+        )
+    values = parameters.model_dump()
+    values["max_tokens"] = min(parameters.max_tokens, room)
+    return values

@@ -1,0 +1,1 @@
+"""The routes, one module for each noun. They translate; they do not decide."""

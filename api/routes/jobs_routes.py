@@ -1,0 +1,177 @@
+"""/v1/jobs: submit, read, wait, list, cancel."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api import auth, errors, presentation
+from api.queries import JobListQuery, JobPath, JobQuery
+from api.request_router import BadInput
+from api.schemas import JobAnswer, JobList
+from api.services import Services
+from jobs import job_views
+from jobs.errors import InvalidRequest, UnknownJob
+from jobs.job_views import JobFilter, JobView
+from jobs.keys import Scope
+from jobs.spec import Submit
+from jobs.task_manager import Idempotency, NewJob
+
+LONGEST_WAIT_S = 60.0
+_LONGEST_KEY = 255
+
+
+def blueprint(services: Services) -> APIBlueprint:
+    """The routes over given services."""
+    routes = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")],
+                          abp_security=[{"key": []}])  # fmt: skip
+
+    @routes.post("", summary="Submit a job", responses={200: JobAnswer, 202: JobAnswer})
+    def submit(body: Submit) -> Response:
+        asking = auth.require(Scope.JOBS)
+        idempotency = _idempotency()
+        try:
+            new = services.router.route(body, asking, request.remote_addr or "")
+        except BadInput as bad:
+            return errors.of_validation(bad.error, ("input",))
+        wait_s = _preferred_wait_s()
+        with services.notifier.waiter(new.id) as waiter:
+            accepted = services.task_manager.submit(new, idempotency)
+            services.hints.wake_dispatcher(accepted.id)
+            ended = waiter.wait(wait_s) if waiter and wait_s and accepted.submitted_at else None
+        if accepted.submitted_at is None:
+            view = _read(services, asking.tenant_id, str(accepted.id), wait_s)
+        else:
+            view = ended or _fresh(new, accepted.submitted_at)
+        answer = presentation.answer(presentation.job(view), 200 if view.is_terminal else 202)
+        answer.headers["Location"] = f"/v1/jobs/{view.id}"
+        return answer
+
+    @routes.get("/<job_id>", summary="Read a job, or wait for its end", responses={200: JobAnswer})
+    def read(path: JobPath, query: JobQuery) -> Response:
+        asking = auth.require(Scope.JOBS)
+        view = _read(services, asking.tenant_id, path.job_id, query.wait)
+        return presentation.answer(presentation.job(view))
+
+    @routes.get("", summary="List jobs, newest first", responses={200: JobList})
+    def list_jobs(query: JobListQuery) -> Response:
+        asking = auth.require(Scope.JOBS)
+        views = job_views.list_jobs(services.engine, asking.tenant_id, _filter(query))
+        full = len(views) == query.limit
+        return presentation.listing(
+            (presentation.job(view) for view in views),
+            next_cursor=str(views[-1].id) if full else None,
+        )
+
+    @routes.post("/<job_id>/cancel", summary="Cancel a job", responses={200: JobAnswer})
+    def cancel(path: JobPath) -> Response:
+        asking = auth.require(Scope.JOBS)
+        job_id = _id(path.job_id)
+        done = services.task_manager.cancel(asking.tenant_id, job_id)
+        if done == "cancel_requested":
+            services.hints.tell_cancelled(job_id)
+        elif done is not None:
+            services.hints.tell_finished([job_id])
+        view = _read(services, asking.tenant_id, path.job_id, 0)
+        return presentation.answer(presentation.job(view))
+
+    return routes
+
+
+def _read(services: Services, tenant_id: UUID, job_id: str, wait_s: float) -> JobView:
+    """The job now, or as it ended within the waiting time. With too many
+    polls waiting it is the job now: the client asks again."""
+    id = _id(job_id)
+    if not wait_s:
+        return _found(services, tenant_id, id)
+    with services.notifier.waiter(id) as waiter:
+        view = _found(services, tenant_id, id)
+        if view.is_terminal or waiter is None:
+            return view
+        ended = waiter.wait(wait_s)
+    return ended or _found(services, tenant_id, id)
+
+
+def _found(services: Services, tenant_id: UUID, id: UUID) -> JobView:
+    view = job_views.get(services.engine, tenant_id, id)
+    if view is None:
+        raise _unknown(str(id))
+    return view
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise _unknown(text) from None
+
+
+def _unknown(text: str) -> UnknownJob:
+    return UnknownJob(f"there is no job {text[:64]!r}; GET /v1/jobs lists yours", param="job_id")
+
+
+def _filter(query: JobListQuery) -> JobFilter:
+    name, _, number = (query.model or "").partition("@")
+    if number and not number.isdecimal():
+        raise InvalidRequest(f"{query.model!r} is no name or name@version", param="model")
+    try:
+        before = UUID(query.cursor) if query.cursor else None
+    except ValueError:
+        raise InvalidRequest(f"{query.cursor!r} is no cursor of a list", param="cursor") from None
+    return JobFilter(
+        state=query.status.value if query.status else None,
+        task=query.task,
+        model=name or None,
+        version=min(int(number), 2**31 - 1) if number else None,
+        before=before,
+        limit=query.limit,
+    )
+
+
+def _idempotency() -> Idempotency | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise InvalidRequest(
+            f"Idempotency-Key takes 1 to {_LONGEST_KEY} printable characters",
+            param="Idempotency-Key",
+        )
+    return Idempotency(key, hashlib.sha256(request.get_data()).digest())
+
+
+def _preferred_wait_s() -> float:
+    """Seconds of `Prefer: wait=N` (RFC 7240); a preference that cannot be
+    understood is ignored, as the RFC wants it."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().isdecimal():
+            return min(float(value), LONGEST_WAIT_S)
+    return 0.0
+
+
+def _fresh(new: NewJob, submitted_at: datetime) -> JobView:
+    """The job as it was accepted, without reading it again."""
+    unset: dict[str, Any] = dict.fromkeys(
+        ("completion_tokens", "finish_reason", "error_code", "started_at", "first_token_at",
+         "finished_at", "text", "error_message")
+    )  # fmt: skip
+    return JobView(
+        id=new.id,
+        tenant_id=new.tenant_id,
+        task=new.task,
+        model=new.model,
+        version=new.version,
+        state="queued",
+        priority=new.priority.value,
+        attempt=0,
+        cancel_requested=False,
+        prompt_tokens=new.prompt_tokens,
+        submitted_at=submitted_at,
+        labels=new.labels,
+        **unset,
+    )

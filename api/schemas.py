@@ -1,0 +1,182 @@
+"""What the answers look like: the source of the OpenAPI document's schemas.
+
+Answers are built by `api.presentation`; a test holds them against these.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.states import Priority, State
+
+
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(Answer):
+    """What went wrong: `code` is stable, `param` names the field at fault."""
+
+    message: str
+    type: Literal["request_error", "server_error"]
+    code: str
+    param: str | None
+
+
+class ErrorAnswer(Answer):
+    """The one shape of all errors."""
+
+    error: ErrorDetail
+
+
+class Usage(Answer):
+    """Tokens that the job used."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Result(Answer):
+    """What the model wrote."""
+
+    text: str
+    finish_reason: Literal["stop", "length", "cancelled"]
+    usage: Usage
+
+
+class Timings(Answer):
+    """When it happened, in UTC (RFC 3339); null if it has not."""
+
+    queued_at: str
+    started_at: str | None
+    first_token_at: str | None
+    finished_at: str | None
+
+
+class JobUrls(Answer):
+    """Where the job is read and cancelled."""
+
+    self: str
+    cancel: str
+
+
+class JobAnswer(Answer):
+    """A job. `result` is there when it succeeded, or was cancelled with a
+    partial text; lists leave it out."""
+
+    id: str
+    object: Literal["job"]
+    status: State
+    task: str
+    model: str = Field(description="the pinned version, name@version")
+    priority: Priority
+    metadata: dict[str, str]
+    attempt: int
+    cancel_requested: bool
+    result: Result | None
+    error: ErrorDetail | None
+    timings: Timings
+    urls: JobUrls
+
+
+class JobList(Answer):
+    """A page of jobs, newest first."""
+
+    object: Literal["list"]
+    data: list[JobAnswer]
+    next_cursor: str | None
+
+
+class ModelAnswer(Answer):
+    """One model version."""
+
+    id: str
+    name: str
+    version: int
+    aliases: list[str]
+    tasks: list[str]
+    context_length: int
+    engine: str
+    size_bytes: int
+    created_at: str
+    workers: int = Field(description="live workers that host it")
+
+
+class ModelList(Answer):
+    """All model versions."""
+
+    object: Literal["list"]
+    data: list[ModelAnswer]
+
+
+class WorkerAnswer(Answer):
+    """One live worker."""
+
+    id: str
+    model: str
+    state: str
+    device: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    started_at: str
+    heartbeat_at: str
+
+
+class WorkerList(Answer):
+    """All live workers."""
+
+    object: Literal["list"]
+    data: list[WorkerAnswer]
+
+
+class QueueAnswer(Answer):
+    """How much of one model version waits and runs."""
+
+    model: str
+    queued: int
+    running: int
+
+
+class QueueList(Answer):
+    """All model versions with unfinished jobs."""
+
+    object: Literal["list"]
+    data: list[QueueAnswer]
+
+
+class KeyAnswer(Answer):
+    """An API key; `key` is the key itself, in the answer to its creation only."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    key: str | None = None
+
+
+class KeyList(Answer):
+    """A tenant's API keys."""
+
+    object: Literal["list"]
+    data: list[KeyAnswer]
+
+
+class LiveAnswer(Answer):
+    """The web process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Answer):
+    """Whether jobs can be accepted, and what of the system is there."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, Any]

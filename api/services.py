@@ -1,0 +1,42 @@
+"""What the routes work with, made once for each web process."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from api.auth import Authenticator
+from api.request_router import RequestRouter
+from api.waiting import Notifier
+from bells.hints import Hints
+from jobs.database import open_engine
+from jobs.settings import Settings
+from jobs.task_manager import TaskManager
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """See the module."""
+
+    settings: Settings
+    engine: Engine
+    task_manager: TaskManager
+    router: RequestRouter
+    notifier: Notifier
+    hints: Hints
+    authenticator: Authenticator
+
+
+def open_services(settings: Settings) -> Services:
+    """Connects lazily: a web process starts while Postgres and Redis are away."""
+    engine = open_engine(settings, application="lmaas-web", connections=12)
+    notifier = Notifier(engine, settings)
+    notifier.start()
+    return Services(
+        settings=settings,
+        engine=engine,
+        task_manager=TaskManager(engine),
+        router=RequestRouter(engine, settings),
+        notifier=notifier,
+        hints=Hints(settings),
+        authenticator=Authenticator(engine),
+    )

@@ -1,0 +1,127 @@
+"""Waiting polls: one notifier for all of a web process.
+
+A poll that waits costs a sleeping thread and no query of its own. It is woken
+by a Redis hint, or at the latest by one batched query every half second.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from bells.hints import FINISHED, listen
+from jobs import job_views
+from jobs.errors import DatabaseUnavailable
+from jobs.job_views import JobView
+from jobs.settings import Settings
+
+_LOOK_EVERY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Waiter:
+    """One poll that waits for the end of a job."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+        self._ended = threading.Event()
+        self._view: JobView | None = None
+
+    def wait(self, seconds: float) -> JobView | None:
+        """The ended job, or None if the time is over first."""
+        self._ended.wait(seconds)
+        return self._view
+
+    def end(self, view: JobView) -> None:
+        """Wakes the poll."""
+        self._view = view
+        self._ended.set()
+
+
+class Notifier:
+    """See the module. Holds at most `settings.max_waiters` polls."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._waiters: dict[UUID, list[Waiter]] = defaultdict(list)
+        self._count = 0
+        self._hinted: set[UUID] = set()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Starts the ear and the looker; both are daemons."""
+        ear = (self._settings, FINISHED, self._hear, self._stopping)
+        threading.Thread(target=listen, args=ear, name="finished-ear", daemon=True).start()
+        threading.Thread(target=self._run, name="notifier", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends both threads; polls that wait run into their time."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify()
+
+    @contextmanager
+    def waiter(self, job_id: UUID) -> Iterator[Waiter | None]:
+        """Registers a poll; register first and read the job then, so that no
+        end is missed in between. None when too many wait already."""
+        waiter = Waiter(job_id)
+        with self._changed:
+            admitted = self._count < self._settings.max_waiters
+            if admitted:
+                self._count += 1
+                self._waiters[job_id].append(waiter)
+        try:
+            yield waiter if admitted else None
+        finally:
+            if admitted:
+                self._forget(waiter)
+
+    def _forget(self, waiter: Waiter) -> None:
+        with self._changed:
+            self._count -= 1
+            rest = [other for other in self._waiters[waiter.job_id] if other is not waiter]
+            if rest:
+                self._waiters[waiter.job_id] = rest
+            else:
+                del self._waiters[waiter.job_id]
+
+    def _hear(self, ids: list[UUID]) -> None:
+        with self._changed:
+            wanted = [id for id in ids if id in self._waiters]
+            if wanted:
+                self._hinted.update(wanted)
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with self._changed:
+                hinted = self._changed.wait_for(
+                    lambda: self._hinted or self._stopping.is_set(), _LOOK_EVERY_S
+                )
+                ids = list(self._hinted if hinted else self._waiters)
+                self._hinted.clear()
+            try:
+                self._look(ids, hinted=bool(hinted))
+            except DatabaseUnavailable as error:
+                log.warning("polls wait on: %s", error.message)
+                self._stopping.wait(_LOOK_EVERY_S)
+
+    def _look(self, ids: list[UUID], *, hinted: bool) -> None:
+        if ids and not hinted:
+            ids = job_views.finished_among(self._engine, ids)
+        if ids:
+            self._wake(job_views.get_many(self._engine, ids).values())
+
+    def _wake(self, views: Iterable[JobView]) -> None:
+        with self._changed:
+            for view in views:
+                if view.is_terminal:
+                    for waiter in self._waiters.get(view.id, ()):
+                        waiter.end(view)

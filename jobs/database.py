@@ -1,0 +1,136 @@
+"""Connections to Postgres and what all of them have in common.
+
+Owns the table registry, the engine's settings and the repetition of
+transactions that Postgres itself asks to be run again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, MetaData, Row, TextClause, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase
+
+from jobs.errors import DatabaseUnavailable
+from jobs.settings import Settings
+
+T = TypeVar("T")
+Rows = Sequence[Row[Any]]
+
+# Deadlock and serialization failure: run the transaction again.
+_AGAIN = frozenset({"40P01", "40001"})
+_ATTEMPTS = 5
+
+
+class Base(DeclarativeBase):
+    """All records. Names of constraints are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def open_engine(
+    settings: Settings, *, application: str, connections: int = 5, durable: bool = True
+) -> Engine:
+    """An engine for one process. `application` is what pg_stat_activity shows.
+
+    With `durable=False` a commit does not wait for the disk: a crash of
+    Postgres may forget the last moments, which release and claim can bear
+    (the rows are then simply waiting again), accept and finish cannot.
+    """
+    options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s"
+    options += " -c idle_in_transaction_session_timeout=30s"
+    if not durable:
+        options += " -c synchronous_commit=off"
+    url = settings.database_url.get_secret_value()
+    arguments = {
+        "application_name": application,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        "options": options,
+    }
+    engine = create_engine(
+        url, pool_size=connections, max_overflow=0, pool_timeout=5, connect_args=arguments
+    )
+    # For single statements: connections that never open a transaction block
+    # need no BEGIN, COMMIT or ROLLBACK, which cost as much as a small query.
+    single = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        connect_args=arguments,
+    )
+    _singles[engine] = single
+    event.listen(engine, "engine_disposed", lambda _: single.dispose())
+    return engine
+
+
+_singles: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+
+
+def run(engine: Engine, statement: TextClause, values: Mapping[str, Any]) -> Rows:
+    """Runs one statement as a transaction of its own, in one round trip.
+    The engine must come from `open_engine`."""
+
+    def work(connection: Connection) -> Rows:
+        return connection.execute(statement, values).fetchall()
+
+    return _repeat(_singles[engine].connect, work)
+
+
+def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Runs `work` in one transaction and commits it."""
+    return _repeat(engine.begin, work)
+
+
+def _repeat(begin: Callable[[], Any], work: Callable[[Connection], T]) -> T:
+    """Runs `work` on a fresh connection, again where that is right.
+
+    Deadlocks are run again, and once a connection that turned out to be dead
+    (Postgres was restarted since it was last used). Then the first run may
+    have been committed all the same, so every statement of LMaaS is written
+    to be harmless when it runs twice. Raises `DatabaseUnavailable` if Postgres
+    cannot be reached or goes away.
+    """
+    reconnected = False
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with begin() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError) as error:
+            if attempt < _ATTEMPTS and _sqlstate(error) in _AGAIN:
+                continue
+            if not reconnected and error.connection_invalidated:
+                reconnected = True
+                continue
+            raise _unavailable(error) from error
+        except PoolTimeout as error:
+            raise _unavailable(error) from error
+    raise DatabaseUnavailable(f"a transaction met {_ATTEMPTS} deadlocks in a row; try again")
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    # Neither the URL nor the statement may reach a client or a log.
+    return DatabaseUnavailable(
+        f"Postgres does not answer ({type(error).__name__}); nothing was accepted. "
+        "Try again; /health/ready tells when it is back."
+    )

@@ -1,0 +1,131 @@
+"""One tree for every error a person or a program can meet.
+
+Each class has a stable `code` that clients may switch on. The docstring's
+first line says what it means; the message of an instance says what was wrong,
+where, and what to do. HTTP status numbers live in `api/errors.py` alone.
+"""
+
+from typing import ClassVar
+
+
+class LmaasError(Exception):
+    """Something that LMaaS has a name for went wrong."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(LmaasError):
+    """The request cannot be understood or is out of bounds."""
+
+    code = "invalid_request"
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class InvalidText(InvalidRequest):
+    """A text holds characters that no model and no database can hold."""
+
+    code = "invalid_text"
+
+
+class PromptTooLong(InvalidRequest):
+    """Prompt and requested completion do not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class UnknownTask(InvalidRequest):
+    """No such task type."""
+
+    code = "task_not_found"
+
+
+class UnknownModel(LmaasError):
+    """No such model, version or alias in the Model Store."""
+
+    code = "model_not_found"
+
+
+class UnknownJob(LmaasError):
+    """No such job for this tenant."""
+
+    code = "job_not_found"
+
+
+class UnknownKey(LmaasError):
+    """No such API key for this tenant."""
+
+    code = "key_not_found"
+
+
+class Unauthenticated(LmaasError):
+    """The API key is missing, unknown, expired or revoked."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(LmaasError):
+    """The API key does not carry the scope that this needs."""
+
+    code = "insufficient_scope"
+
+
+class IdempotencyConflict(InvalidRequest):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class DatabaseUnavailable(LmaasError):
+    """Postgres does not answer; nothing was accepted."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class ModelRefused(LmaasError):
+    """A model's files failed a check of the Model Store."""
+
+    code = "model_refused"
+
+
+class ModelCorrupt(LmaasError):
+    """A model's files are not the ones that were imported."""
+
+    code = "model_corrupt"
+
+
+class UnsupportedModel(ModelRefused):
+    """The model's architecture has no engine here."""
+
+    code = "model_unsupported"
+
+
+class EngineFailed(LmaasError):
+    """The engine broke while the job was in it."""
+
+    code = "engine_failed"
+    retryable = True
+
+
+class WorkerLost(LmaasError):
+    """The worker died or lost its lease too often with this job in hand."""
+
+    code = "worker_lost"
+    retryable = True
+
+
+class BadSettings(LmaasError):
+    """A setting is missing or wrong; the process does not start."""
+
+    code = "bad_settings"

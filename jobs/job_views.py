@@ -1,0 +1,136 @@
+"""What a client may see of a job: the read side, always within one tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from jobs.database import run
+from jobs.states import TERMINAL, State
+
+_COLUMNS = """
+SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
+       j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
+       j.submitted_at, j.started_at, j.first_token_at, j.finished_at, i.labels
+"""
+
+_GET = text(f"""
+{_COLUMNS}, r.text, r.error_message
+FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
+WHERE j.id = ANY(CAST(:ids AS uuid[]))
+""")
+
+_LIST = text(f"""
+{_COLUMNS}, NULL AS text, NULL AS error_message
+FROM jobs j JOIN job_inputs i ON i.job_id = j.id
+WHERE j.tenant_id = :tenant_id
+  AND (CAST(:before AS uuid) IS NULL OR j.id < :before)
+  AND (CAST(:state AS text) IS NULL OR j.state = :state)
+  AND (CAST(:task AS text) IS NULL OR j.task = :task)
+  AND (CAST(:model AS text) IS NULL OR j.model = :model)
+  AND (CAST(:version AS int) IS NULL OR j.version = :version)
+ORDER BY j.id DESC LIMIT :limit
+""")
+
+_FINISHED = text("""
+SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
+  AND state IN ('succeeded', 'failed', 'cancelled', 'expired')
+""")
+
+_QUEUES = text("""
+SELECT model, version, count(*) FILTER (WHERE state = 'queued') AS queued,
+       count(*) FILTER (WHERE state = 'running') AS running
+FROM jobs WHERE state IN ('queued', 'running') GROUP BY model, version ORDER BY model, version
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as it stood when it was read; lists leave `text` out."""
+
+    id: UUID
+    tenant_id: UUID
+    task: str
+    model: str
+    version: int
+    state: str
+    priority: str
+    attempt: int
+    cancel_requested: bool
+    prompt_tokens: int
+    completion_tokens: int | None
+    finish_reason: str | None
+    error_code: str | None
+    submitted_at: datetime
+    started_at: datetime | None
+    first_token_at: datetime | None
+    finished_at: datetime | None
+    labels: dict[str, str]
+    text: str | None
+    error_message: str | None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return State(self.state) in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a tenant to list; `before` is the last id of the page before."""
+
+    state: str | None = None
+    task: str | None = None
+    model: str | None = None
+    version: int | None = None
+    before: UUID | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Jobs of one model version that are not finished."""
+
+    model: str
+    version: int
+    queued: int
+    running: int
+
+
+def get_many(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, JobView]:
+    """Jobs by id, of any tenant: the caller compares `tenant_id`."""
+    rows = run(engine, _GET, {"ids": list(ids)})
+    return {row.id: JobView(*tuple(row)) for row in rows}
+
+
+def get(engine: Engine, tenant_id: UUID, job_id: UUID) -> JobView | None:
+    """One job of a tenant; somebody else's is `None` like a missing one."""
+    view = get_many(engine, [job_id]).get(job_id)
+    return view if view is not None and view.tenant_id == tenant_id else None
+
+
+def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobView]:
+    """A tenant's jobs, newest first."""
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "before": wanted.before,
+        "state": wanted.state,
+        "task": wanted.task,
+        "model": wanted.model,
+        "version": wanted.version,
+        "limit": wanted.limit,
+    }
+    return [JobView(*tuple(row)) for row in run(engine, _LIST, values)]
+
+
+def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:
+    """Those of the jobs that have ended."""
+    return [row.id for row in run(engine, _FINISHED, {"ids": list(ids)})]
+
+
+def queue_depths(engine: Engine) -> list[QueueDepth]:
+    """How much waits and runs, for each model version."""
+    return [QueueDepth(*tuple(row)) for row in run(engine, _QUEUES, {})]

@@ -1,0 +1,182 @@
+"""The tables of jobs, tenants, keys and workers.
+
+`jobs` is narrow: what was asked and what came out stand in tables of their
+own, so that content can be erased while the ledger stays, and so that the hot
+rows of the queue share few pages. Only `jobs.task_manager` writes job rows.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from jobs.database import Base
+
+Moment = DateTime(timezone=True)
+NOW = text("clock_timestamp()")
+
+
+class TenantRecord(Base):
+    """Who jobs and keys belong to."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class KeyRecord(Base):
+    """An API key: its hash, never the key."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class JobRecord(Base):
+    """One job. `attempt` is the fence: it grows at every claim."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(Uuid)
+    task: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(Text, server_default="queued")
+    priority: Mapped[str] = mapped_column(Text)
+    client_address: Mapped[str] = mapped_column(Text)
+    rank: Mapped[datetime] = mapped_column(Moment)
+    submitted_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    released_at: Mapped[datetime | None] = mapped_column(Moment)
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    first_token_at: Mapped[datetime | None] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    worker_id: Mapped[UUID | None] = mapped_column(Uuid)
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    prompt_tokens: Mapped[int] = mapped_column(Integer)
+    max_tokens: Mapped[int] = mapped_column(Integer)
+    completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    finish_reason: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('queued','running','succeeded','failed','cancelled','expired')",
+            name="state_known",
+        ),
+        CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="running_has_worker"),
+        Index("ix_jobs_waiting", "model", "version", "rank",
+              postgresql_where=text("state = 'queued' AND released_at IS NULL")),
+        Index("ix_jobs_waiting_interactive", "model", "version", "rank",
+              postgresql_where=text("state = 'queued' AND released_at IS NULL"
+                                    " AND priority = 'interactive'")),
+        Index("ix_jobs_released", "model", "version", "rank",
+              postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
+        Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_tenant", "tenant_id", "id"),
+    )  # fmt: skip
+
+
+class InputRecord(Base):
+    """What a job asks for; user content, erasable."""
+
+    __tablename__ = "job_inputs"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    input: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # The client's "metadata"; that name is taken in declarative classes.
+    labels: Mapped[dict[str, str]] = mapped_column(JSONB)
+
+
+class ResultRecord(Base):
+    """What came out, written once by the winning attempt; user content, erasable."""
+
+    __tablename__ = "job_results"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger)
+    text: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+
+
+class EventRecord(Base):
+    """What happened to a job, in order; ids and small scalars, no content."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), index=True)
+    at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    kind: Mapped[str] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(SmallInteger)
+    worker_id: Mapped[UUID | None] = mapped_column(Uuid)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class IdempotencyRecord(Base):
+    """Which job a tenant's Idempotency-Key made, and from which body."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    body_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    job_id: Mapped[UUID] = mapped_column(Uuid)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+
+
+class WorkerRecord(Base):
+    """One incarnation of a worker and its lease. A restarted worker is a new row."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    # The start of the process it lives in: its parent ends all leases of a dead child.
+    process_id: Mapped[UUID] = mapped_column(Uuid, index=True)
+    model: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(Text)
+    device: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int] = mapped_column(Integer)
+    slots: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    heartbeat_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    lease_until: Mapped[datetime] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    stale_writes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+    __table_args__ = (
+        CheckConstraint("state IN ('loading','ready','draining','ended')", name="state_known"),
+        Index("ix_workers_live", "model", "version", postgresql_where=text("ended_at IS NULL")),
+    )

@@ -1,0 +1,116 @@
+"""The one place that reads the environment.
+
+Every process starts with `load()`; a missing or bad value stops the start
+with a sentence that names the variable, the value and what was expected.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs.errors import BadSettings
+
+
+def _postgres(url: SecretStr) -> SecretStr:
+    # Platforms set postgres://, which SQLAlchemy does not know.
+    kind, _, rest = url.get_secret_value().partition("://")
+    if kind not in ("postgres", "postgresql", "postgresql+psycopg") or not rest:
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    return SecretStr(f"postgresql+psycopg://{rest}")
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("expected redis://:password@host:port/0, or rediss:// for TLS")
+    return url
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Settings(BaseSettings):
+    """What can be set. A field's variable is LMAAS_ and its name in capitals,
+    except DATABASE_URL and REDIS_URL, which platforms set under these names."""
+
+    model_config = SettingsConfigDict(env_prefix="LMAAS_", frozen=True, extra="ignore")
+
+    database_url: Annotated[SecretStr, AfterValidator(_postgres)] = Field(validation_alias="DATABASE_URL")
+    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
+    store: Path = Field(
+        default=Path(".lmaas/store"),
+        description="folder that all processes share: models, later uploads and batch outputs",
+    )
+    log_format: Literal["json", "console"] = "json"
+
+    # web
+    web_host: str = Field(default="127.0.0.1", min_length=1)
+    web_port: Port = 8080
+    web_processes: Count = Field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
+    max_waiters: Count = Field(default=256, description="waiting polls per web process")
+    max_body_bytes: Count = 1_000_000
+
+    # dispatcher and leases
+    tick_s: Seconds = 1.0
+    lease_s: Seconds = 45.0
+    heartbeat_s: Seconds = 10.0
+
+    # worker
+    model: str = Field(default="smollm2-135m-instruct", min_length=1)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda:\d{1,2})$")
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    slots: Count = Field(default=128, description="sequences in one engine's batch")
+    kv_tokens: int = Field(
+        default=0, ge=0, description="KV cache budget in tokens; 0 = from the free memory"
+    )
+    threads: int = Field(default=0, ge=0, description="torch threads; 0 = torch's choice")
+    load_s: Seconds = Field(default=600.0, description="the longest a model may take to load")
+    step_s: Seconds = Field(default=60.0, description="an engine step longer than this is a hang")
+    drain_s: Seconds = Field(default=30.0, description="how long a stopping worker may finish jobs")
+    process_id: UUID | None = Field(
+        default=None, description="set by the worker's parent for its child"
+    )
+    echo_tokens_per_s: float = Field(
+        default=0, ge=0, description="speed of the echo engine for each sequence; 0 = at once"
+    )
+
+    # flower
+    flower_port: Port = 5555
+    flower_basic_auth: SecretStr | None = None
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the Model Store keeps its versions."""
+        return self.store / "models"
+
+
+def _sentence(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        field = str(item["loc"][0])
+        variable = field if field.isupper() else f"LMAAS_{field.upper()}"
+        if item["type"] == "missing":
+            lines.append(f"{variable} is not set; it is needed (`lmaas up` sets it)")
+            continue
+        shown = "(hidden)" if "URL" in variable or "AUTH" in variable else repr(item["input"])
+        lines.append(f"{variable}={shown} is not usable: {item['msg']}")
+    return "; ".join(lines)
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process, read once.
+
+    Raises `BadSettings` with a sentence for each variable that is missing or
+    of the wrong type.
+    """
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  # fields come from the environment
+    except ValidationError as error:
+        raise BadSettings(_sentence(error)) from error

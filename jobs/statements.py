@@ -1,0 +1,189 @@
+"""The SQL by which a job's state changes; used by the Task Manager alone.
+
+Each statement is one transaction's worth of work in one round trip, takes its
+locks in id order, reads Postgres' clock, and is harmless when it runs twice.
+"""
+
+from sqlalchemy import text
+
+# Accepted means durable: job, input and first event appear together or not at
+# all. A repetition after a lost connection finds the id taken and adds nothing.
+SUBMIT = text("""
+WITH job AS (
+  INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
+                    rank, prompt_tokens, max_tokens)
+  VALUES (:id, :tenant_id, :task, :model, :version, :priority, :client_address,
+          clock_timestamp() + make_interval(secs => :offset_s), :prompt_tokens, :max_tokens)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id, submitted_at
+), input AS (
+  INSERT INTO job_inputs (job_id, input, parameters, labels)
+  SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb) FROM job
+)
+INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
+RETURNING (SELECT submitted_at FROM job) AS submitted_at
+""")
+
+REMEMBER_KEY = text("""
+INSERT INTO idempotency_keys (tenant_id, key, body_sha256, job_id)
+VALUES (:tenant_id, :key, :body_sha256, :job_id)
+ON CONFLICT DO NOTHING RETURNING job_id
+""")
+
+RECALL_KEY = text("""
+SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key
+""")
+
+# Marks the best waiting rows as released; one dispatcher at a time decides for
+# a model, a second one passes by. Rows are looked at again under their lock,
+# so two that decide in the same moment release no row twice.
+RELEASE = text("""
+WITH turn AS MATERIALIZED (
+  SELECT pg_try_advisory_xact_lock(hashtextextended(:queue, 1)) AS mine
+), room AS (
+  SELECT greatest(0, :target - count(*)) AS free FROM (
+    SELECT FROM jobs WHERE model = :model AND version = :version
+      AND state = 'queued' AND released_at IS NOT NULL LIMIT :target) released
+), best AS (
+  SELECT id FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NULL
+  ORDER BY rank LIMIT (SELECT free FROM room)
+), urgent AS (
+  SELECT id FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NULL AND priority = 'interactive'
+  ORDER BY rank LIMIT :beyond
+), chosen AS MATERIALIZED (
+  SELECT id FROM jobs WHERE id IN (SELECT id FROM best UNION SELECT id FROM urgent)
+    AND state = 'queued' AND released_at IS NULL AND (SELECT mine FROM turn)
+  ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs SET released_at = clock_timestamp() FROM chosen WHERE jobs.id = chosen.id
+RETURNING jobs.id
+""")
+
+# Compare-and-set: whoever locks a released row first has it. `attempt` grows
+# here and is the fence of everything the worker writes later.
+CLAIM = text("""
+WITH best AS MATERIALIZED (
+  SELECT id FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NOT NULL
+    AND EXISTS (SELECT FROM workers WHERE id = :worker_id AND ended_at IS NULL
+                AND lease_until > clock_timestamp())
+  ORDER BY rank LIMIT :free FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE jobs SET state = 'running', attempt = attempt + 1, worker_id = :worker_id,
+                  started_at = clock_timestamp(), first_token_at = NULL
+  FROM best WHERE jobs.id = best.id
+  RETURNING jobs.id, tenant_id, task, attempt, rank
+), event AS (
+  INSERT INTO job_events (job_id, kind, attempt, worker_id)
+  SELECT id, 'running', attempt, :worker_id FROM claimed
+)
+SELECT c.id, c.tenant_id, c.task, c.attempt, i.input, i.parameters
+FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.rank
+""")
+
+# The fence: id, attempt, worker, still running. A requested cancel turns a
+# success into `cancelled` in the same statement, so no acknowledged cancel is
+# ever answered with a success. Locked first, in id order, in `held`.
+FINISH = text("""
+WITH incoming AS MATERIALIZED (
+  SELECT DISTINCT ON (id) * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
+    CAST(:reasons AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
+    CAST(:texts AS text[]), CAST(:tokens AS int[]), CAST(:first_s AS float8[]))
+  AS t(id, attempt, state, reason, code, message, content, tokens, first_s)
+), held AS MATERIALIZED (
+  SELECT j.id FROM jobs j JOIN incoming i ON j.id = i.id ORDER BY j.id FOR UPDATE OF j
+), won AS (
+  UPDATE jobs j SET
+    state = CASE WHEN j.cancel_requested AND i.state = 'succeeded' THEN 'cancelled'
+                 ELSE i.state END,
+    finish_reason = CASE WHEN j.cancel_requested AND i.state = 'succeeded' THEN 'cancelled'
+                         ELSE i.reason END,
+    error_code = i.code, completion_tokens = i.tokens, finished_at = clock_timestamp(),
+    first_token_at = clock_timestamp() - make_interval(secs => i.first_s)
+  FROM incoming i, held h
+  WHERE j.id = h.id AND j.id = i.id AND j.attempt = i.attempt
+    AND j.worker_id = :worker_id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state
+), result AS (
+  INSERT INTO job_results (job_id, attempt, text, error_message)
+  SELECT w.id, w.attempt, i.content, i.message FROM won w JOIN incoming i ON i.id = w.id
+), event AS (
+  INSERT INTO job_events (job_id, kind, attempt, worker_id)
+  SELECT id, state, attempt, :worker_id FROM won
+)
+SELECT id, state FROM won
+UNION ALL  -- committed by this very attempt before, if its answer was lost on the way
+SELECT j.id, j.state FROM jobs j JOIN incoming i ON j.id = i.id
+WHERE j.attempt = i.attempt AND j.worker_id = :worker_id
+  AND j.state IN ('succeeded', 'failed', 'cancelled', 'expired')
+""")
+
+# Uncharged and at once: the next worker with a free slot may take it.
+GIVE_BACK = text("""
+WITH held AS MATERIALIZED (
+  SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) AND worker_id = :worker_id
+    AND state = 'running' ORDER BY id FOR UPDATE
+), back AS (
+  UPDATE jobs j SET
+    state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+    finish_reason = CASE WHEN cancel_requested THEN 'cancelled' END,
+    finished_at = CASE WHEN cancel_requested THEN clock_timestamp() END,
+    worker_id = NULL, started_at = NULL
+  FROM held h WHERE j.id = h.id AND j.worker_id = :worker_id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state
+)
+INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
+SELECT id, state, attempt, :worker_id, 'given_back' FROM back
+RETURNING job_id AS id, kind AS state
+""")
+
+# Jobs of a worker whose lease is over, whatever ended it. A claim that raced
+# the end of its lease is found by the next pass.
+RECLAIM = text("""
+WITH lost AS MATERIALIZED (
+  SELECT j.id, j.worker_id FROM jobs j JOIN workers w ON w.id = j.worker_id
+  WHERE j.state = 'running' AND (w.ended_at IS NOT NULL OR w.lease_until < clock_timestamp())
+  ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+), back AS (
+  UPDATE jobs j SET
+    crashes = crashes + 1,
+    state = CASE WHEN cancel_requested THEN 'cancelled'
+                 WHEN crashes + 1 >= :max_crashes THEN 'failed' ELSE 'queued' END,
+    finish_reason = CASE WHEN cancel_requested THEN 'cancelled' END,
+    error_code = CASE WHEN NOT cancel_requested AND crashes + 1 >= :max_crashes
+                      THEN 'worker_lost' END,
+    finished_at = CASE WHEN cancel_requested OR crashes + 1 >= :max_crashes
+                       THEN clock_timestamp() END,
+    worker_id = NULL, started_at = NULL
+  FROM lost WHERE j.id = lost.id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state
+)
+INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
+SELECT b.id, b.state, b.attempt, l.worker_id, 'lease_lost' FROM back b JOIN lost l ON l.id = b.id
+RETURNING job_id AS id, kind AS state
+""")
+
+# A waiting job ends at once; of a running one the cancel is recorded and its
+# worker takes the sequence out of the batch.
+CANCEL = text("""
+WITH changed AS (
+  UPDATE jobs SET cancel_requested = true,
+    state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
+    finish_reason = CASE state WHEN 'queued' THEN 'cancelled' END,
+    finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END
+  WHERE id = :id AND tenant_id = :tenant_id AND state IN ('queued', 'running')
+    AND NOT cancel_requested
+  RETURNING id, attempt, state
+)
+INSERT INTO job_events (job_id, kind, attempt, reason)
+SELECT id, CASE state WHEN 'cancelled' THEN state ELSE 'cancel_requested' END, attempt, 'client'
+FROM changed
+RETURNING kind
+""")
+
+# What a worker holds according to Postgres, and whether a client wants it ended.
+HELD = text("""
+SELECT id, attempt, cancel_requested FROM jobs WHERE worker_id = :worker_id AND state = 'running'
+""")

@@ -1,0 +1,49 @@
+"""The states of a job and the only ways between them.
+
+The graph in docs/life-of-a-job.md is tested to be this table, and a trigger in
+Postgres refuses what is not in it.
+"""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job stands. What somebody wants of it (a cancel) is a flag, not a state."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED, State.EXPIRED}),
+    State.RUNNING: frozenset(
+        {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED, State.QUEUED}
+    ),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+TERMINAL: frozenset[State] = frozenset(state for state, to in TRANSITIONS.items() if not to)
+
+
+class Priority(StrEnum):
+    """The class of a job; it shifts the job's rank, and age makes up for it."""
+
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+
+
+# Seconds added to the time of submit: a normal job yields to interactive ones
+# that arrive up to 30 s after it, and to none that arrive later.
+CLASS_OFFSET_S: dict[Priority, float] = {
+    Priority.INTERACTIVE: 0.0,
+    Priority.NORMAL: 30.0,
+    Priority.BATCH: 600.0,
+}

@@ -1,0 +1,220 @@
+"""The Task Manager: creates jobs and is the only writer of a job's state.
+
+Every method is one transaction and returns what is committed. Workers write
+through the fence (id, attempt, worker, running); what a stale worker sends is
+discarded, and the caller learns which writes were.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from jobs import statements
+from jobs.database import run, transact
+from jobs.errors import IdempotencyConflict
+from jobs.states import CLASS_OFFSET_S, Priority, State
+
+# A job that was in hand when its worker died this often is not tried again.
+MAX_CRASHES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that the Request Router has checked and resolved."""
+
+    id: UUID
+    tenant_id: UUID
+    task: str
+    model: str
+    version: int
+    priority: Priority
+    client_address: str
+    input: dict[str, Any]
+    parameters: dict[str, Any]
+    labels: dict[str, str]
+    prompt_tokens: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's Idempotency-Key and the hash of the body it came with."""
+
+    key: str
+    body_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A durable job. `submitted_at` is None if it was there before this call."""
+
+    id: UUID
+    submitted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this worker holds until it finishes, gives back or loses it."""
+
+    id: UUID
+    tenant_id: UUID
+    task: str
+    attempt: int
+    input: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended. `first_token_age_s`: seconds since the first token."""
+
+    id: UUID
+    attempt: int
+    state: State
+    finish_reason: str | None = None
+    text: str | None = None
+    completion_tokens: int = 0
+    first_token_age_s: float | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """What Postgres says of a job that a worker holds."""
+
+    attempt: int
+    cancel_requested: bool
+
+
+class TaskManager:
+    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submit(self, job: NewJob, idempotency: Idempotency | None = None) -> Accepted:
+        """Accepts a job; on return it is durable. With the idempotency key of an
+        earlier job of this tenant: that job's id, and nothing is added.
+
+        Raises `IdempotencyConflict` if the key came with another body before.
+        """
+        values = _values(job)
+        if idempotency is None:
+            rows = run(self._engine, statements.SUBMIT, values)
+            return Accepted(job.id, rows[0].submitted_at if rows else None)
+
+        def work(connection: Connection) -> Accepted:
+            existing = _remember(connection, job, idempotency)
+            if existing is not None:
+                return Accepted(existing, None)
+            row = connection.execute(statements.SUBMIT, values).first()
+            return Accepted(job.id, row.submitted_at if row else None)
+
+        return transact(self._engine, work)
+
+    def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
+        """Asks for the end of a job: `cancelled` if it was waiting, then it is
+        over; `cancel_requested` if it runs; `None` if there was nothing to do."""
+        values = {"id": job_id, "tenant_id": tenant_id}
+        rows = run(self._engine, statements.CANCEL, values)
+        return str(rows[0].kind) if rows else None
+
+    def release(self, model: str, version: int, *, target: int, beyond: int) -> list[UUID]:
+        """Marks the best waiting jobs of a model version as released, so that
+        `target` are released and not claimed, and up to `beyond` interactive
+        ones more. None if another dispatcher is deciding for it right now."""
+        values: dict[str, Any] = {"model": model, "version": version, "target": target}
+        values |= {"queue": f"{model}@{version}", "beyond": beyond}
+        return [row.id for row in run(self._engine, statements.RELEASE, values)]
+
+    def claim(self, worker_id: UUID, model: str, version: int, free: int) -> list[ClaimedJob]:
+        """Takes the best released jobs of a model version, at most `free`.
+        Nothing if the worker's lease is over."""
+        values = {"model": model, "version": version, "worker_id": worker_id, "free": free}
+        rows = run(self._engine, statements.CLAIM, values)
+        return [
+            ClaimedJob(r.id, r.tenant_id, r.task, r.attempt, r.input, r.parameters) for r in rows
+        ]
+
+    def finish(self, worker_id: UUID, outcomes: Sequence[Outcome]) -> dict[UUID, State]:
+        """Commits results and terminal states, with events and usage, in one
+        transaction. Returns the state of every job this worker ended; an id
+        that is missing was a stale write and was discarded. A success whose
+        cancel was requested is committed as `cancelled` with its text."""
+        rows = run(self._engine, statements.FINISH, _columns(outcomes) | {"worker_id": worker_id})
+        return {row.id: State(row.state) for row in rows}
+
+    def give_back(self, worker_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+        """Returns running jobs to the queue without a charge; their partial
+        work is dropped. Returns those that this worker still held."""
+        rows = run(self._engine, statements.GIVE_BACK, {"ids": list(ids), "worker_id": worker_id})
+        return [row.id for row in rows]
+
+    def reclaim(self) -> dict[UUID, State]:
+        """Takes jobs from workers whose lease is over: back to the queue, or to
+        `failed` after `MAX_CRASHES`. Safe in several processes at once."""
+        rows = run(self._engine, statements.RECLAIM, {"max_crashes": MAX_CRASHES})
+        return {row.id: State(row.state) for row in rows}
+
+    def held(self, worker_id: UUID) -> dict[UUID, HeldJob]:
+        """The jobs that this worker holds, as Postgres sees it."""
+        rows = run(self._engine, statements.HELD, {"worker_id": worker_id})
+        return {row.id: HeldJob(row.attempt, row.cancel_requested) for row in rows}
+
+
+def _values(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "tenant_id": job.tenant_id,
+        "task": job.task,
+        "model": job.model,
+        "version": job.version,
+        "priority": job.priority.value,
+        "client_address": job.client_address,
+        "offset_s": CLASS_OFFSET_S[job.priority],
+        "prompt_tokens": job.prompt_tokens,
+        "max_tokens": job.max_tokens,
+        "input": json.dumps(job.input),
+        "parameters": json.dumps(job.parameters),
+        "labels": json.dumps(job.labels),
+    }
+
+
+def _remember(connection: Connection, job: NewJob, idempotency: Idempotency) -> UUID | None:
+    """Ties the key to this job; the id of the job it is tied to already, if any."""
+    values = {
+        "tenant_id": job.tenant_id,
+        "key": idempotency.key,
+        "body_sha256": idempotency.body_sha256,
+        "job_id": job.id,
+    }
+    if connection.execute(statements.REMEMBER_KEY, values).first() is not None:
+        return None
+    recalled = connection.execute(statements.RECALL_KEY, values).one()
+    if bytes(recalled.body_sha256) != idempotency.body_sha256:
+        raise IdempotencyConflict(
+            "this Idempotency-Key was used before with another body; use a new key for a new job",
+            param="Idempotency-Key",
+        )
+    return UUID(str(recalled.job_id))
+
+
+def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
+    """Outcomes as one array for each column, for `unnest`."""
+    return {
+        "ids": [o.id for o in outcomes],
+        "attempts": [o.attempt for o in outcomes],
+        "states": [o.state.value for o in outcomes],
+        "reasons": [o.finish_reason for o in outcomes],
+        "codes": [o.error_code for o in outcomes],
+        "messages": [o.error_message for o in outcomes],
+        "texts": [o.text for o in outcomes],
+        "tokens": [o.completion_tokens for o in outcomes],
+        "first_s": [o.first_token_age_s for o in outcomes],
+    }

@@ -1,0 +1,55 @@
+"""The front layer for people: a Python client and a command line.
+
+Owns `Client`, the command `lmaas` and, in `lmaas.local`, the embedded servers.
+Speaks HTTP and starts processes; it must not import a line of the server.
+"""
+
+from lmaas.answers import (
+    Job,
+    JobError,
+    Key,
+    MapResult,
+    Model,
+    Queue,
+    Result,
+    Timings,
+    Usage,
+    Worker,
+)
+from lmaas.client import Client
+from lmaas.errors import (
+    JobCancelled,
+    JobEnded,
+    JobExpired,
+    JobFailed,
+    LmaasError,
+    RequestRefused,
+    ServerFailed,
+    ServerUnreachable,
+    WaitTimeout,
+)
+from lmaas.version import __version__
+
+__all__ = [
+    "Client",
+    "Job",
+    "JobCancelled",
+    "JobEnded",
+    "JobError",
+    "JobExpired",
+    "JobFailed",
+    "Key",
+    "LmaasError",
+    "MapResult",
+    "Model",
+    "Queue",
+    "RequestRefused",
+    "Result",
+    "ServerFailed",
+    "ServerUnreachable",
+    "Timings",
+    "Usage",
+    "WaitTimeout",
+    "Worker",
+    "__version__",
+]

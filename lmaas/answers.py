@@ -1,0 +1,141 @@
+"""What the server answers, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from lmaas.errors import LmaasError
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts of tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When what happened to a job (UTC); None for what has not happened."""
+
+    queued_at: datetime | None
+    started_at: datetime | None
+    first_token_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds from submit to the end, as the server saw them."""
+        if self.queued_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.queued_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the model wrote. `finish_reason` is `stop`, `length` or `cancelled`."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job has no result; `code` is stable."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the server knew it at the time of the answer."""
+
+    id: str
+    status: str
+    task: str
+    model: str
+    priority: str
+    metadata: Mapping[str, str]
+    attempt: int
+    cancel_requested: bool
+    result: Result | None
+    error: JobError | None
+    timings: Timings
+
+    @property
+    def ended(self) -> bool:
+        """Whether the state is terminal: it never changes again."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model version that jobs can name; `workers` host it now."""
+
+    id: str
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    tasks: tuple[str, ...]
+    context_length: int
+    engine: str
+    size_bytes: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process that hosts one model version; `busy` of its `slots` are in use."""
+
+    id: str
+    model: str
+    state: str
+    device: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How much waits and runs for one model version."""
+
+    model: str
+    queued: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key. `key`, the secret itself, is given only by `create`."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MapResult:
+    """One item of `Client.map`: exactly one of `result` and `error` is set."""
+
+    index: int
+    input: object
+    result: Result | None
+    error: LmaasError | None
+    job: Job | None = None

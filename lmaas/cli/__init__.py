@@ -1,0 +1,48 @@
+"""The command `lmaas`: words in, sentences or JSON out, an exit code that means something."""
+
+import sys
+
+import click
+
+from lmaas.cli.demo import demo
+from lmaas.cli.exits import EPILOG, exit_code
+from lmaas.cli.job_commands import cancel, get, ls, submit, wait
+from lmaas.cli.local_commands import down, up
+from lmaas.cli.status import status
+from lmaas.cli.store_commands import keys, models
+from lmaas.errors import LmaasError
+from lmaas.version import __version__
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lmaas")
+def cli() -> None:
+    """Language models as a service: submit a job, get an id at once, collect the result later.
+
+    The server is the one of LMAAS_URL (its key in LMAAS_API_KEY), or the one
+    that `lmaas up` started in this checkout.
+    """
+
+
+for command in (up, down, status, demo, submit, get, wait, ls, cancel, models, keys):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits; an error is one sentence on stderr."""
+    try:
+        code = cli.main(arguments, prog_name="lmaas", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except LmaasError as error:
+        click.echo(f"lmaas: {error.message}", err=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # Whoever read our output has enough; nothing is wrong.
+        sys.stdout = None
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

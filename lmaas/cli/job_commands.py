@@ -1,0 +1,196 @@
+"""Commands on jobs."""
+
+import sys
+
+import click
+
+from lmaas.answers import Job
+from lmaas.cli.job_input import chosen, default_model, metadata_of, parameters, read_prompt
+from lmaas.cli.output import (
+    ago,
+    console,
+    duration,
+    json_option,
+    messages,
+    print_json,
+    print_table,
+    server_options,
+    url_option,
+)
+from lmaas.client import Client
+from lmaas.errors import JobEnded, LmaasError
+
+timeout_option = click.option(
+    "--timeout", "timeout_s", type=float, metavar="S", help="Wait S seconds at most."
+)
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("--model", "-m", help="Name, name@version or alias; default: LMAAS_MODEL.")
+@click.option("--chat", is_flag=True, help="The prompt is a user's message to a chat model.")
+@click.option("--system", metavar="TEXT", help="A system message; implies --chat.")
+@parameters
+@click.option("--priority", type=click.Choice(["interactive", "normal", "batch"]))
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be given again.")
+@click.option("--idempotency-key", metavar="KEY", help="The same key gives the same job.")
+@click.option("--wait", "-w", "waiting", is_flag=True, help="Wait and print the text.")
+@timeout_option
+@server_options
+def submit(
+    prompt: str | None,
+    model: str | None,
+    chat: bool,
+    system: str | None,
+    priority: str | None,
+    metadata: tuple[str, ...],
+    idempotency_key: str | None,
+    waiting: bool,
+    timeout_s: float | None,
+    url: str | None,
+    as_json: bool,
+    **settings: object,
+) -> None:
+    """Submit a job; print its id, or with --wait its text.
+
+    PROMPT is read from standard input if it is `-` or missing.
+    """
+    text = read_prompt(prompt)
+    messages_ = [{"role": "user", "content": text}] if chat or system else None
+    if messages_ is not None and system:
+        messages_.insert(0, {"role": "system", "content": system})
+    with Client(url) as client:
+        job = client.submit(
+            model=model or default_model(),
+            prompt=None if messages_ else text,
+            messages=messages_,
+            priority=priority or "normal",
+            metadata=metadata_of(metadata),
+            idempotency_key=idempotency_key,
+            **chosen(settings),
+        )
+        if waiting:
+            _finish(client, job.id, timeout_s, as_json=as_json)
+        elif as_json:
+            print_json(job)
+        else:
+            click.echo(job.id)
+            if sys.stdout.isatty():
+                messages().print(f"`lmaas wait {job.id}` prints its text", style="dim")
+
+
+def _finish(client: Client, job_id: str, timeout_s: float | None, *, as_json: bool) -> None:
+    """Waits and prints; raises `JobEnded` for one that ended badly."""
+    job = client.wait(job_id, timeout_s)
+    if as_json:
+        print_json(job)
+    elif job.result is not None:
+        click.echo(job.result.text)
+    client.result(job)
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--wait", "wait_s", type=click.IntRange(0, 60), default=0, metavar="S")
+@server_options
+def get(job_id: str, wait_s: int, url: str | None, as_json: bool) -> None:
+    """Show a job as it is, or as it ends within --wait seconds."""
+    with Client(url) as client:
+        job = client.get(job_id, wait_s=wait_s)
+    if as_json:
+        print_json(job)
+    else:
+        _show(job)
+
+
+def _show(job: Job) -> None:
+    shown = console()
+    rows = [
+        ("id", job.id),
+        ("status", job.status + (", cancel requested" if job.cancel_requested else "")),
+        ("task", f"{job.task} on {job.model}, priority {job.priority}, attempt {job.attempt}"),
+        ("queued", ago(job.timings.queued_at)),
+        ("took", duration(job.timings.latency_s)),
+    ]
+    rows += [("metadata", f"{name}={value}") for name, value in job.metadata.items()]
+    if job.result is not None:
+        usage = job.result.usage
+        counts = f"{usage.prompt_tokens} prompt + {usage.completion_tokens} completion"
+        rows.append(("tokens", f"{counts}, finished by {job.result.finish_reason}"))
+    if job.error is not None:
+        rows.append(("error", f"{job.error.message} ({job.error.code})"))
+    for name, value in rows:
+        shown.print(f"{name:<10}{value}", markup=False)
+    if job.result is not None:
+        shown.print(f"\n{job.result.text}", markup=False)
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+@timeout_option
+@server_options
+def wait(job_ids: tuple[str, ...], timeout_s: float | None, url: str | None, as_json: bool) -> None:
+    """Wait for jobs to end and print their texts, in the order given."""
+    first_error: LmaasError | None = None
+    with Client(url) as client:
+        for job_id in job_ids:
+            try:
+                _finish(client, job_id, timeout_s, as_json=as_json)
+            except JobEnded as error:
+                # The others are still wanted; the first failure is the exit code.
+                if first_error is not None:
+                    messages().print(error.message, markup=False)
+                first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+
+
+@click.command()
+@click.option("--status", help="queued, running, succeeded, failed, cancelled or expired.")
+@click.option("--model", "-m")
+@click.option("--task")
+@click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True)
+@server_options
+def ls(
+    status: str | None,
+    model: str | None,
+    task: str | None,
+    limit: int,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first."""
+    with Client(url) as client:
+        found = client.jobs(status=status, model=model, task=task, page=min(limit, 100))
+        jobs = [job for job, _ in zip(found, range(limit), strict=False)]
+    if as_json:
+        print_json(jobs)
+        return
+    rows = [
+        (
+            job.id,
+            job.status,
+            job.task,
+            job.model,
+            ago(job.timings.queued_at),
+            duration(job.timings.latency_s),
+        )
+        for job in jobs
+    ]
+    print_table(("id", "status", "task", "model", "queued", "took"), rows, "no jobs")
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+@url_option
+@json_option
+def cancel(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> None:
+    """Ask for the end of jobs; one that has ended is not changed."""
+    with Client(url) as client:
+        jobs = [client.cancel(job_id) for job_id in job_ids]
+    if as_json:
+        print_json(jobs)
+        return
+    for job in jobs:
+        asked = "" if job.ended else ", cancel requested"
+        click.echo(f"{job.id}\t{job.status}{asked}")

@@ -1,0 +1,190 @@
+"""The client: submit jobs, collect results. Everything goes over HTTP."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from lmaas import reading
+from lmaas.address import find_address
+from lmaas.answers import Job, MapResult, Model, Queue, Result, Worker
+from lmaas.envelope import Input, envelope
+from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
+from lmaas.keys import Keys
+from lmaas.mapping import map_jobs
+from lmaas.transport import Transport
+
+_POLL_S = 30.0
+_ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
+
+
+class Client:
+    """A server and a key.
+
+    Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
+    this checkout wrote down. A request that meets no server, 429 or 503 is
+    tried again for up to `patience_s`; a submit carries an idempotency key,
+    so that trying again never makes a second job.
+    """
+
+    def __init__(
+        self, base_url: str | None = None, api_key: str | None = None, *, patience_s: float = 30
+    ) -> None:
+        address = find_address(base_url, api_key)
+        self._transport = Transport(address.url, address.api_key, patience_s=patience_s)
+        self.keys = Keys(self._transport)
+
+    @property
+    def base_url(self) -> str:
+        """The server's URL."""
+        return self._transport.base_url
+
+    def close(self) -> None:
+        """Closes the connections; jobs go on."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(  # noqa: PLR0913  the fields of a job
+        self,
+        *,
+        model: str,
+        task: str | None = None,
+        input: Mapping[str, Any] | None = None,  # noqa: A002  the word of the API
+        prompt: str | None = None,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        priority: str = "normal",
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        wait_s: float | None = None,
+        **parameters: object,
+    ) -> Job:
+        """Submits a job and returns at once with its id: accepted means durable.
+
+        Give one of `prompt`, `messages` and `input`; the task follows from
+        it. `parameters` are max_tokens, temperature, top_p, top_k, stop,
+        seed. With `wait_s` the answer comes when the job ends, or then.
+        Raises `RequestRefused` with the field's name in `param`.
+        """
+        body = envelope(Input(task, input, prompt, messages), model, parameters, priority, metadata)
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        if wait_s is not None:
+            headers["Prefer"] = f"wait={max(0, min(60, int(wait_s)))}"
+        answer = self._transport.request(
+            "POST", "/v1/jobs", body=body, headers=headers, read_timeout_s=30 + (wait_s or 0)
+        )
+        return reading.read_job(answer)
+
+    def get(self, job_id: str, *, wait_s: float = 0) -> Job:
+        """The job now, or when it ends within `wait_s` seconds (at most 60)."""
+        wait = max(0, min(60, int(wait_s)))
+        answer = self._transport.request(
+            "GET",
+            f"/v1/jobs/{_id(job_id)}",
+            query={"wait": wait} if wait else None,
+            read_timeout_s=30 + wait,
+        )
+        return reading.read_job(answer)
+
+    def wait(self, job: str | Job, timeout_s: float | None = None) -> Job:
+        """The job once it has ended, however it did. Raises `WaitTimeout`."""
+        job_id = job.id if isinstance(job, Job) else job
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = _POLL_S if deadline is None else max(0.0, deadline - time.monotonic())
+            asked = time.monotonic()
+            seen = self.get(job_id, wait_s=min(_POLL_S, max(left, 1)))
+            if seen.ended:
+                return seen
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(
+                    f"job {job_id} is still {seen.status} after {timeout_s} s; it goes on: "
+                    f"`lmaas wait {job_id}` waits longer"
+                )
+            # A server that is short of waiters answers at once: do not hammer it.
+            time.sleep(max(0.0, min(0.25, left) - (time.monotonic() - asked)))
+
+    def result(self, job: str | Job, timeout_s: float | None = None) -> Result:
+        """The result once the job has succeeded.
+
+        Raises `JobFailed`, `JobCancelled` or `JobExpired` if it ended
+        otherwise, `WaitTimeout` if it has not ended after `timeout_s`.
+        """
+        ended = job if isinstance(job, Job) and job.ended else self.wait(job, timeout_s)
+        if ended.status in _ENDED_BADLY or ended.result is None:
+            raise _ENDED_BADLY.get(ended.status, JobFailed)(ended)
+        return ended.result
+
+    def cancel(self, job: str | Job) -> Job:
+        """Asks for the job's end; one that has ended is answered unchanged."""
+        job_id = job.id if isinstance(job, Job) else job
+        return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/cancel"))
+
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        model: str | None = None,
+        task: str | None = None,
+        page: int = 100,
+    ) -> Iterator[Job]:
+        """All jobs that match, newest first, page by page, without their results' text."""
+        given = {"status": status, "model": model, "task": task}
+        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
+        query["limit"] = page
+        while True:
+            body = self._transport.request("GET", "/v1/jobs", query=query)
+            yield from (reading.read_job(item) for item in body["data"])
+            if not body.get("next_cursor"):
+                return
+            query["cursor"] = body["next_cursor"]
+
+    def models(self) -> list[Model]:
+        """The model versions that jobs can name."""
+        return [reading.read_model(item) for item in self._list("models")]
+
+    def workers(self) -> list[Worker]:
+        """The workers that live now."""
+        return [reading.read_worker(item) for item in self._list("workers")]
+
+    def queues(self) -> list[Queue]:
+        """What waits and runs for each model version."""
+        return [reading.read_queue(item) for item in self._list("queues")]
+
+    def map(
+        self,
+        items: Iterable[object],
+        *,
+        model: str,
+        task: str | None = None,
+        in_flight: int = 64,
+        progress: bool = True,
+        ordered: bool = True,
+        **options: Any,
+    ) -> Iterator[MapResult]:
+        """Runs one job per item, at most `in_flight` at once; the iterable may be endless.
+
+        An item is a prompt, a list of messages, or an `input` object; with
+        `task="chat"` a text is the user's message. An item that fails yields
+        a `MapResult` with its error and stops no other. `options` are those
+        of `submit`. Leaving the loop early cancels what is in flight.
+        """
+        if not 1 <= in_flight <= 1024:
+            raise BadUsage(f"in_flight={in_flight} is not between 1 and 1024")
+        options = {"model": model, "task": task, **options}
+        return map_jobs(self, items, options, in_flight, progress=progress, ordered=ordered)
+
+    def _list(self, what: str) -> list[dict[str, Any]]:
+        data: list[dict[str, Any]] = self._transport.request("GET", f"/v1/{what}")["data"]
+        return data
+
+
+def _id(text: str) -> str:
+    """An id that is safe inside a path: what is none is refused before it is sent."""
+    if not text or not all(character.isalnum() or character in "-_" for character in text):
+        raise BadUsage(f"{text!r} is not an id of a job")
+    return text

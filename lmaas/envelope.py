@@ -1,0 +1,63 @@
+"""The job envelope that is sent, from the ways people like to write it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lmaas.errors import BadUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a caller gave; one of `input`, `prompt`, `messages`."""
+
+    task: str | None
+    input: Mapping[str, Any] | None
+    prompt: str | None
+    messages: Sequence[Mapping[str, str]] | None
+
+
+def envelope(
+    given: Input,
+    model: str,
+    parameters: Mapping[str, object],
+    priority: str,
+    metadata: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """The body of POST /v1/jobs. Parameters that are None are left to the server."""
+    content = _content(given)
+    task = given.task or ("chat" if "messages" in content else "generate")
+    chosen = {name: value for name, value in parameters.items() if value is not None}
+    body: dict[str, Any] = {"task": task, "model": model, "input": content, "priority": priority}
+    if chosen:
+        body["parameters"] = chosen
+    if metadata:
+        body["metadata"] = dict(metadata)
+    return body
+
+
+def _content(given: Input) -> dict[str, Any]:
+    ways = [way for way in (given.input, given.prompt, given.messages) if way is not None]
+    if len(ways) != 1:
+        raise BadUsage("give exactly one of prompt=, messages= and input=")
+    if given.input is not None:
+        return dict(given.input)
+    if given.messages is not None:
+        return {"messages": [dict(message) for message in given.messages]}
+    if given.task == "chat":
+        return {"messages": [{"role": "user", "content": given.prompt}]}
+    return {"prompt": given.prompt}
+
+
+def from_item(item: object) -> dict[str, object]:
+    """Arguments of `submit` for one item of `map`: a text, messages, or an input object."""
+    if isinstance(item, str):
+        return {"prompt": item}
+    if isinstance(item, Mapping):
+        return {"input": item}
+    if isinstance(item, Sequence) and not isinstance(item, bytes | bytearray):
+        return {"messages": item}
+    raise BadUsage(
+        f"an item of type {type(item).__name__} is neither a prompt, a list of messages "
+        "nor an input object"
+    )

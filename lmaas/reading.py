@@ -1,0 +1,89 @@
+"""The server's JSON read into frozen values.
+
+Unknown fields are ignored, so that an older client reads a newer server.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from lmaas.answers import Job, JobError, Key, Model, Queue, Result, Timings, Usage, Worker
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def read_job(body: Mapping[str, Any]) -> Job:
+    """A job from the server's JSON."""
+    result, error, timings = body.get("result"), body.get("error"), body.get("timings") or {}
+    return Job(
+        id=body["id"],
+        status=body["status"],
+        task=body["task"],
+        model=body["model"],
+        priority=body.get("priority", "normal"),
+        metadata=dict(body.get("metadata") or {}),
+        attempt=body.get("attempt", 0),
+        cancel_requested=body.get("cancel_requested", False),
+        result=_result(result) if result else None,
+        error=_error(error) if error else None,
+        timings=Timings(
+            queued_at=_time(timings.get("queued_at")),
+            started_at=_time(timings.get("started_at")),
+            first_token_at=_time(timings.get("first_token_at")),
+            finished_at=_time(timings.get("finished_at")),
+        ),
+    )
+
+
+def _result(body: Mapping[str, Any]) -> Result:
+    usage = body.get("usage") or {}
+    counts = [usage.get(f"{kind}_tokens", 0) for kind in ("prompt", "completion", "total")]
+    return Result(body.get("text", ""), body.get("finish_reason", ""), Usage(*counts))
+
+
+def _error(body: Mapping[str, Any]) -> JobError:
+    return JobError(
+        message=body.get("message", ""),
+        type=body.get("type", ""),
+        code=body.get("code") or "unknown",
+        param=body.get("param"),
+    )
+
+
+def read_model(body: Mapping[str, Any]) -> Model:
+    """A model version from the server's JSON."""
+    plain = {name: body[name] for name in ("id", "name", "version", "context_length", "engine")}
+    return Model(
+        **plain,
+        aliases=tuple(body.get("aliases", ())),
+        tasks=tuple(body.get("tasks", ())),
+        size_bytes=body.get("size_bytes", 0),
+        workers=body.get("workers", 0),
+    )
+
+
+def read_worker(body: Mapping[str, Any]) -> Worker:
+    """A worker from the server's JSON."""
+    names = ("id", "model", "state", "device", "host", "pid", "slots", "busy")
+    return Worker(**{name: body[name] for name in names})
+
+
+def read_queue(body: Mapping[str, Any]) -> Queue:
+    """A queue from the server's JSON."""
+    return Queue(body["model"], body["queued"], body["running"])
+
+
+def read_key(body: Mapping[str, Any]) -> Key:
+    """An API key from the server's JSON."""
+    return Key(
+        id=body["id"],
+        name=body["name"],
+        prefix=body.get("prefix", ""),
+        scopes=tuple(body.get("scopes", ())),
+        created_at=_time(body.get("created_at")),
+        expires_at=_time(body.get("expires_at")),
+        revoked_at=_time(body.get("revoked_at")),
+        key=body.get("key"),
+    )

@@ -1,0 +1,135 @@
+"""Requests to the server, with bounded retries where a second try cannot do harm."""
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+from lmaas.errors import BadUsage, RequestRefused, ServerAnswer, ServerFailed, ServerUnreachable
+from lmaas.version import __version__
+
+_AGAIN = frozenset({429, 502, 503, 504})
+_LONGEST_PAUSE_S = 30.0
+
+
+class Transport:
+    """One server and one key; usable from several threads at once."""
+
+    def __init__(self, base_url: str, api_key: str | None, *, patience_s: float) -> None:
+        headers = {"User-Agent": f"lmaas/{__version__}"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        try:
+            url = httpx2.URL(base_url.rstrip("/"))
+        except httpx2.InvalidURL as error:
+            raise BadUsage(f"{base_url!r} is not a URL of a server: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise BadUsage(f"{base_url!r} is not a URL of a server, such as http://127.0.0.1:8080")
+        self.base_url = str(url)
+        self._patience_s = patience_s
+        self._closed = threading.Event()
+        self._http = httpx2.Client(
+            base_url=url,
+            headers=headers,
+            timeout=httpx2.Timeout(10, pool=None),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=256),
+            # A proxy of the environment never leads to this machine itself.
+            trust_env=url.host not in ("127.0.0.1", "localhost", "::1"),
+        )
+
+    def close(self) -> None:
+        """Closes the connections and ends pauses between tries."""
+        self._closed.set()
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout_s: float = 30,
+        repeatable: bool = True,
+    ) -> dict[str, Any]:
+        """The JSON object that the server answers.
+
+        A request that is `repeatable` (it changes nothing, or carries an
+        idempotency key) is sent again after a lost connection; 429 and 503
+        are always tried again, as `Retry-After` says, for `patience_s` in all.
+        Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
+        """
+        deadline = time.monotonic() + self._patience_s
+        for attempt in range(1_000_000):
+            try:
+                answer = self._http.request(
+                    method,
+                    path,
+                    json=body,
+                    params=query,
+                    headers=headers,
+                    timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
+                )
+            except httpx2.RequestError as error:
+                never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                failure: ServerAnswer | ServerUnreachable = self._unreachable(error)
+                if not (repeatable or never_sent):
+                    raise failure from error
+                pause_s = _pause(attempt, None)
+            else:
+                if answer.status_code < 400:
+                    return _object(answer)
+                failure = _failure(answer)
+                if answer.status_code not in _AGAIN:
+                    raise failure
+                pause_s = _pause(attempt, answer.headers.get("Retry-After"))
+            if time.monotonic() + pause_s > deadline or self._closed.wait(pause_s):
+                raise failure
+        raise ServerUnreachable(f"{self.base_url} was asked too often")
+
+    def _unreachable(self, error: httpx2.RequestError) -> ServerUnreachable:
+        reason = str(error) or type(error).__name__
+        return ServerUnreachable(
+            f"no server answers at {self.base_url} ({reason}); "
+            "is it running? `lmaas status` tells, `lmaas up` starts one on this machine"
+        )
+
+
+def _pause(attempt: int, retry_after: str | None) -> float:
+    """Seconds to wait: what the server says, else doubling from 0.1 s, spread by chance."""
+    if retry_after is not None:
+        try:
+            return min(max(float(retry_after), 0.05), _LONGEST_PAUSE_S)
+        except ValueError:
+            pass  # a date: our own back-off is as good
+    return min(0.1 * 2.0 ** min(attempt, 6), 5.0) * random.uniform(0.5, 1.0)
+
+
+def _object(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise ServerFailed(
+            f"{answer.url} did not answer with a JSON object; is it an LMaaS server?",
+            status=answer.status_code,
+            code="not_json",
+        )
+    return body
+
+
+def _failure(answer: httpx2.Response) -> ServerAnswer:
+    try:
+        error = answer.json()["error"]
+        message, code = str(error["message"]), str(error["code"])
+        type_, param = str(error.get("type", "")), error.get("param")
+    except (ValueError, KeyError, TypeError):
+        code, type_, param = "unknown", "", None
+        message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
+    kind = RequestRefused if answer.status_code < 500 else ServerFailed
+    return kind(message, status=answer.status_code, code=code, type_=type_, param=param)

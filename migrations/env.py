@@ -1,0 +1,14 @@
+"""Alembic's entry: runs revisions on the connection that `migrations` opened."""
+
+from alembic import context
+
+import jobs.records
+import models_store.records
+from jobs.database import Base
+
+TABLES_FROM = (jobs.records, models_store.records)
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+with context.begin_transaction():
+    context.run_migrations()

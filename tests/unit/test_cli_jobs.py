@@ -1,0 +1,227 @@
+"""The command line on jobs: what it prints, where, and how it exits."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from lmaas.cli import main
+from lmaas.local import ports
+from tests.unit.scripted_server import KEY, Answer, ScriptedServer, job, refusal, running
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Lmaas = Callable[..., Done]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    with running() as started:
+        monkeypatch.setenv("LMAAS_URL", started.url)
+        monkeypatch.setenv("LMAAS_API_KEY", KEY)
+        monkeypatch.setenv("LMAAS_MODEL", "echo")
+        yield started
+
+
+@pytest.fixture
+def lmaas(capsys: pytest.CaptureFixture[str]) -> Lmaas:
+    def run(*words: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_submit_prints_the_id_alone(server: ScriptedServer, lmaas: Lmaas) -> None:
+    done = lmaas("submit", "hi")
+    assert (done.code, done.out) == (0, "job-0\n")
+    assert server.requests[0].body["model"] == "echo"
+
+
+def test_submit_and_wait_prints_the_text_alone(server: ScriptedServer, lmaas: Lmaas) -> None:
+    assert lmaas("submit", "--wait", "hi").out == "HI\n"
+
+
+def test_every_option_reaches_the_server(server: ScriptedServer, lmaas: Lmaas) -> None:
+    words = "--system brief --max-tokens 9 --temperature 0.5 --top-p 0.9 --top-k 4 --seed 1"
+    words += " --stop A --stop B --priority batch --metadata a=b=c --idempotency-key k -m other"
+    assert lmaas("submit", *words.split(), "hi").code == 0
+    sent = server.requests[0]
+    assert sent.headers["idempotency-key"] == "k"
+    assert sent.body == {
+        "task": "chat",
+        "model": "other",
+        "input": {
+            "messages": [
+                {"role": "system", "content": "brief"},
+                {"role": "user", "content": "hi"},
+            ]
+        },
+        "parameters": {
+            "max_tokens": 9,
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "top_k": 4,
+            "seed": 1,
+            "stop": ["A", "B"],
+        },
+        "priority": "batch",
+        "metadata": {"a": "b=c"},
+    }
+
+
+@pytest.mark.parametrize("words", [("submit", "-"), ("submit",)])
+def test_the_prompt_is_read_from_standard_input(
+    server: ScriptedServer, lmaas: Lmaas, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    piped = io.TextIOWrapper(io.BytesIO("zwei\nZeilen ü\n".encode()))
+    monkeypatch.setattr("sys.stdin", piped)
+    lmaas(*words)
+    assert server.requests[0].body["input"] == {"prompt": "zwei\nZeilen ü"}
+
+
+def test_standard_input_that_is_no_text_is_wrong_usage(
+    server: ScriptedServer, lmaas: Lmaas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
+    done = lmaas("submit", "-")
+    assert done.code == 2
+    assert "not UTF-8" in done.err
+    assert server.requests == []
+
+
+def test_a_failed_job_is_exit_1_and_a_sentence(server: ScriptedServer, lmaas: Lmaas) -> None:
+    done = lmaas("submit", "--wait", "poison")
+    assert (done.code, done.out) == (1, "")
+    assert "it broke" in done.err
+
+
+def test_waiting_for_many_prints_all_and_tells_of_every_failure(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    for name, status in (("a", "succeeded"), ("b", "failed"), ("c", "cancelled")):
+        server.jobs[name] = job(name, status)
+    server.jobs["d"] = job("d")
+    done = lmaas("wait", "a", "b", "c", "d")
+    assert done.code == 1
+    assert done.out == "ready\nready\n"
+    assert "job b failed" in done.err
+    assert "job c cancelled" in done.err
+
+
+def test_a_timeout_is_exit_6(server: ScriptedServer, lmaas: Lmaas) -> None:
+    server.jobs["a"] = job("a", "running")
+    assert lmaas("wait", "a", "--timeout", "0.1").code == 6
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "hi"),
+        ("submit", "-w", "hi"),
+        ("get", "a"),
+        ("wait", "a"),
+        ("ls",),
+        ("cancel", "a"),
+    ],
+)
+def test_json_is_one_value_on_standard_output(
+    server: ScriptedServer, lmaas: Lmaas, words: tuple[str, ...]
+) -> None:
+    server.jobs["a"] = job("a")
+    if words == ("ls",):
+        server.script = [Answer(200, {"data": [job("a")], "next_cursor": None})]
+    done = lmaas(*words, "--json")
+    assert done.code == 0
+    value = json.loads(done.out)
+    first = value[0] if isinstance(value, list) else value
+    assert first["status"] in ("queued", "succeeded", "cancelled")
+
+
+def test_a_list_in_a_pipe_is_one_line_for_each_job(server: ScriptedServer, lmaas: Lmaas) -> None:
+    page = {"data": [job("a"), job("b", "failed")], "next_cursor": "more"}
+    server.script = [Answer(200, page)]
+    lines = lmaas("ls", "-n", "2").out.splitlines()
+    assert [line.split("\t")[:2] for line in lines] == [["a", "succeeded"], ["b", "failed"]]
+
+
+def test_a_refusal_is_exit_4_with_the_servers_sentence(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    server.script = [refusal(404, "model_not_found", "there is no model 'x'")]
+    done = lmaas("submit", "-m", "x", "hi")
+    assert (done.code, done.err) == (4, "lmaas: there is no model 'x'\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "--metadata", "novalue", "hi"),
+        ("submit", "--no-such-option", "hi"),
+        ("get",),
+        ("get", "../keys"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_sends_nothing(
+    server: ScriptedServer, lmaas: Lmaas, words: tuple[str, ...]
+) -> None:
+    assert lmaas(*words).code == 2
+    assert server.requests == []
+
+
+def test_no_server_is_exit_3(lmaas: Lmaas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmaas.client.Client.__init__.__kwdefaults__", {"patience_s": 0})
+    done = lmaas("ls", "--url", f"http://127.0.0.1:{ports.choose()}")
+    assert done.code == 3
+    assert done.err.count("\n") == 1
+
+
+def test_the_help_documents_the_exit_codes(lmaas: Lmaas) -> None:
+    shown = lmaas("--help").out
+    assert "3  no server answers" in shown
+    for command in ("up", "down", "status", "submit", "demo", "models", "keys"):
+        assert f"\n  {command} " in shown
+
+
+def test_keys_are_created_listed_and_revoked(server: ScriptedServer, lmaas: Lmaas) -> None:
+    key = {"id": "k1", "name": "ci", "prefix": "lm_a", "scopes": ["jobs"], "created_at": None}
+    server.script = [
+        Answer(201, {**key, "key": "secret"}),
+        Answer(200, {"data": [key]}),
+        Answer(200, key),
+    ]
+    assert lmaas("keys", "create", "ci", "--scope", "jobs").out == "secret\n"
+    assert lmaas("keys", "ls").out.startswith("k1\tci\tlm_a...\tjobs\t")
+    assert lmaas("keys", "revoke", "k1").out == "k1\trevoked\n"
+    assert server.requests[0].body == {"name": "ci", "scopes": ["jobs"]}
+    assert (server.requests[2].method, server.requests[2].path) == ("DELETE", "/v1/keys/k1")
+
+
+def test_status_of_a_server_elsewhere_shows_what_it_says(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    model = {
+        **{"id": "echo@1", "name": "echo", "version": 1, "engine": "echo"},
+        **{"context_length": 8192, "tasks": ["generate"], "aliases": [], "workers": 1},
+    }
+    worker = {
+        **{"id": "w", "model": "echo@1", "state": "ready", "device": "cpu", "host": "h"},
+        **{"pid": 1, "slots": 8, "busy": 2},
+    }
+    queue = {"model": "echo@1", "queued": 3, "running": 2}
+    server.script = [Answer(200, {"data": [item]}) for item in (model, worker, queue)]
+    done = lmaas("status")
+    assert done.code == 0
+    assert done.out.splitlines() == ["echo@1\t1\t3\t2", "w\techo@1\tready\tcpu\t2/8"]

@@ -1,0 +1,152 @@
+"""What the client sends, and what it does when the answer is not what it hoped for."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lmaas import Client, RequestRefused, ServerFailed, ServerUnreachable
+from lmaas.errors import BadUsage
+from lmaas.local import ports
+from tests.unit.scripted_server import KEY, Answer, ScriptedServer, job, refusal, running
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: ScriptedServer) -> Iterator[Client]:
+    with Client(server.url, KEY, patience_s=3) as opened:
+        yield opened
+
+
+def test_a_submit_carries_the_key_the_envelope_and_an_idempotency_key(
+    server: ScriptedServer, client: Client
+) -> None:
+    submitted = client.submit(model="echo", prompt="hi", max_tokens=5, metadata={"a": "b"})
+    sent = server.requests[0]
+    assert submitted.status == "queued"
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+    assert len(sent.headers["idempotency-key"]) == 36
+    assert sent.body == {
+        "task": "generate",
+        "model": "echo",
+        "input": {"prompt": "hi"},
+        "parameters": {"max_tokens": 5},
+        "priority": "normal",
+        "metadata": {"a": "b"},
+    }
+
+
+def test_messages_make_a_chat_and_a_prompt_becomes_a_message_for_chat(
+    server: ScriptedServer, client: Client
+) -> None:
+    message = {"role": "user", "content": "hi"}
+    client.submit(model="echo", messages=[message])
+    client.submit(model="echo", task="chat", prompt="hi")
+    first, second = (request.body for request in server.requests)
+    assert first == second
+    assert first["task"] == "chat"
+    assert first["input"] == {"messages": [message]}
+
+
+def test_two_ways_to_give_the_input_are_refused_before_anything_is_sent(
+    server: ScriptedServer, client: Client
+) -> None:
+    with pytest.raises(BadUsage, match="exactly one"):
+        client.submit(model="echo", prompt="a", input={"prompt": "b"})
+    assert server.requests == []
+
+
+def test_a_submit_whose_answer_was_lost_is_sent_again_under_the_same_key(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [Answer(drop=True), refusal(503, "database_unavailable", Retry_After="0")]
+    assert client.submit(model="echo", prompt="hi").id == "job-0"
+    keys = {request.headers["idempotency-key"] for request in server.requests}
+    assert len(server.requests) == 3
+    assert len(keys) == 1
+
+
+def test_a_new_api_key_is_not_asked_for_twice_when_the_answer_is_lost(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [Answer(drop=True)]
+    with pytest.raises(ServerUnreachable):
+        client.keys.create("ci")
+    assert len(server.requests) == 1
+
+
+def test_retry_after_is_waited_for(server: ScriptedServer, client: Client) -> None:
+    server.script = [refusal(429, "rate_limited", Retry_After="0.4")]
+    begun = time.monotonic()
+    client.submit(model="echo", prompt="hi")
+    assert time.monotonic() - begun >= 0.4
+
+
+def test_a_retry_after_beyond_the_patience_is_an_error_at_once(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [refusal(503, "database_unavailable", Retry_After="30")]
+    begun = time.monotonic()
+    with pytest.raises(ServerFailed) as caught:
+        client.submit(model="echo", prompt="hi")
+    assert caught.value.code == "database_unavailable"
+    assert time.monotonic() - begun < 2
+
+
+def test_a_refusal_names_code_and_field_and_is_not_repeated(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [refusal(400, "context_length_exceeded", "too long")]
+    with pytest.raises(RequestRefused, match="too long") as caught:
+        client.submit(model="echo", prompt="hi")
+    assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
+    assert caught.value.param == "input"
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_is_no_json_is_an_error_with_a_name(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [Answer(200, b"<html>"), Answer(500, b"<html>")]
+    for _ in range(2):
+        with pytest.raises(ServerFailed):
+            client.get("job-1")
+
+
+def test_no_server_is_a_sentence_with_the_address_after_the_patience() -> None:
+    port = ports.choose()
+    with (
+        Client(f"http://127.0.0.1:{port}", KEY, patience_s=0.3) as client,
+        pytest.raises(ServerUnreachable, match=f"127.0.0.1:{port}"),
+    ):
+        client.models()
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "", "http://"])
+def test_what_is_no_url_of_a_server_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMAAS_URL", url or "nonsense")
+    with pytest.raises(BadUsage, match="not a URL"):
+        Client(url or None, KEY)
+
+
+@pytest.mark.parametrize("job_id", ["", "../keys", "a b", "a/b"])
+def test_what_is_no_id_never_becomes_a_path(
+    server: ScriptedServer, client: Client, job_id: str
+) -> None:
+    with pytest.raises(BadUsage):
+        client.get(job_id)
+    assert server.requests == []
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    server.jobs["job-1"] = job("job-1")
+    with Client(server.url, KEY, patience_s=0) as client:
+        assert client.get("job-1").ended

@@ -1,0 +1,98 @@
+"""`python -m workers`: the parent of one Celery worker, which it starts again.
+
+It sees its child die at once and ends the child's lease, so that its jobs run
+elsewhere without waiting for the lease to run out.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from uuid import UUID
+
+from jobs import leases, logs
+from jobs.database import open_engine
+from jobs.errors import BadSettings, DatabaseUnavailable
+from jobs.ids import new_id
+from jobs.settings import Settings, load
+from workers import exit_codes
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+# A child that lived this long is no crash loop.
+_SETTLED_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Parent:
+    """Keeps one child alive until SIGTERM."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine = open_engine(settings, application="lmaas-worker-parent", connections=1)
+        self._stopping = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def stop(self, *_: object) -> None:
+        """Passes SIGTERM on; the child drains."""
+        self._stopping.set()
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+
+    def run(self) -> int:
+        """Starts children one after another; returns the exit code of the parent."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            began, process_id = time.monotonic(), new_id()
+            code = self._run_child(process_id)
+            self._end_leases(process_id)
+            if self._stopping.is_set():
+                return 0
+            if code == exit_codes.CONFIG:
+                log.error("the worker cannot run with these settings; not started again")
+                return exit_codes.CONFIG
+            if time.monotonic() - began > _SETTLED_S:
+                pause_s = _FIRST_PAUSE_S
+            log.error("the worker ended with code %s; next start in %.1f s", code, pause_s)
+            self._stopping.wait(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+        return 0
+
+    def _run_child(self, process_id: UUID) -> int:
+        environment = dict(os.environ) | {"LMAAS_PROCESS_ID": str(process_id)}
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "workers.child"], env=environment, stdin=subprocess.DEVNULL
+        )
+        if self._stopping.is_set():
+            self._child.terminate()
+        try:
+            return self._child.wait()
+        finally:
+            self._child = None
+
+    def _end_leases(self, process_id: UUID) -> None:
+        try:
+            for worker_id in leases.end_process(self._engine, process_id):
+                log.warning("ended the lease of worker %s, whose process is gone", worker_id)
+        except DatabaseUnavailable:
+            log.warning("the lease of the ended worker runs out by itself")
+
+
+def main() -> None:
+    """Runs the parent; a bad setting stops it with a sentence."""
+    try:
+        settings = load()
+    except BadSettings as error:
+        sys.exit(f"worker does not start: {error.message}")
+    logs.configure(settings, "worker-parent")
+    parent = Parent(settings)
+    signal.signal(signal.SIGTERM, parent.stop)
+    signal.signal(signal.SIGINT, parent.stop)
+    sys.exit(parent.run())
+
+
+if __name__ == "__main__":
+    main()

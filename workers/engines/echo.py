@@ -1,0 +1,132 @@
+"""The echo engine: answers with the prompt, without a model and without torch.
+
+For tests and for measuring the queue alone: deterministic, and as slow as
+wished.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from tokenizers import Tokenizer
+
+from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong
+from workers.engines.detokenizer import Reader, Vocabulary
+from workers.engines.protocol import Chunk, FinishReason, Partial, Request
+
+_LONGEST_NAP_S = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class _Echo:
+    request: Request
+    reader: Reader
+    began_s: float
+    told: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens this completion will have, without a stop string."""
+        return min(len(self.request.prompt), self.request.sampling.max_tokens)
+
+
+class EchoEngine:
+    """Completes a prompt with its own tokens (`protocol.Engine`).
+
+    The text is the decoded prompt up to `max_tokens` tokens; it ends with
+    `stop` after the whole prompt or before a stop string. Each sequence gets
+    `tokens_per_s` tokens a second; 0 gives all in one step. A step with
+    nothing due waits for the next token, at most 50 ms.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        tokens_per_s: float,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._slots = slots
+        self._tokens_per_s = tokens_per_s
+        self._clock = clock
+        self._sleep = sleep
+        self._vocabulary = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        self._context = int(config["max_position_embeddings"])
+        self._echoes: dict[UUID, _Echo] = {}
+
+    @property
+    def slots(self) -> int:
+        """The most sequences that may be added and not yet finished."""
+        return self._slots
+
+    @property
+    def active(self) -> int:
+        """Sequences added and not yet finished or removed."""
+        return len(self._echoes)
+
+    def add(self, request: Request) -> None:
+        """Takes a sequence in (`protocol.Engine.add`)."""
+        if self.active >= self._slots or request.id in self._echoes:
+            raise EngineFailed(f"no slot for sequence {request.id}")
+        if not request.prompt or request.sampling.max_tokens < 1:
+            raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
+        if len(request.prompt) >= self._context:
+            raise PromptTooLong(
+                f"the prompt has {len(request.prompt)} tokens; the context is {self._context}",
+                param="prompt",
+            )
+        reader = Reader(self._vocabulary, request.sampling.stop)
+        self._echoes[request.id] = _Echo(request, reader, self._clock())
+
+    def remove(self, id: UUID) -> Partial | None:
+        """Takes a sequence out at once (`protocol.Engine.remove`)."""
+        echo = self._echoes.pop(id, None)
+        return None if echo is None else Partial(echo.reader.flush(), echo.told)
+
+    def step(self) -> list[Chunk]:
+        """Tells the tokens that are due (`protocol.Engine.step`)."""
+        if not self._echoes:
+            return []
+        self._wait()
+        now = self._clock()
+        chunks = [self._tell(echo, self._due(echo, now)) for echo in self._echoes.values()]
+        told = [chunk for chunk in chunks if chunk is not None]
+        for chunk in told:
+            if chunk.finish_reason is not None:
+                del self._echoes[chunk.id]
+        return told
+
+    def _wait(self) -> None:
+        if not self._tokens_per_s:
+            return
+        next_s = min(e.began_s + (e.told + 1) / self._tokens_per_s for e in self._echoes.values())
+        nap_s = min(next_s - self._clock(), _LONGEST_NAP_S)
+        if nap_s > 0:
+            self._sleep(nap_s)
+
+    def _due(self, echo: _Echo, now: float) -> int:
+        if not self._tokens_per_s:
+            return echo.tokens
+        return min(echo.tokens, int((now - echo.began_s) * self._tokens_per_s))
+
+    @staticmethod
+    def _tell(echo: _Echo, due: int) -> Chunk | None:
+        """The tokens up to number `due`; `None` if they were told before."""
+        if due <= echo.told:
+            return None
+        text = ""
+        while echo.told < due and not echo.reader.stopped:
+            text += echo.reader.feed(echo.request.prompt[echo.told])
+            echo.told += 1
+        reason: FinishReason | None = None
+        if echo.told == echo.tokens or echo.reader.stopped:
+            text += echo.reader.flush()
+            whole = echo.told == len(echo.request.prompt)
+            reason = "stop" if whole or echo.reader.stopped else "length"
+        return Chunk(echo.request.id, text, echo.told, reason)

@@ -1,0 +1,170 @@
+"""The engine: sequences join and leave one running batch between its steps."""
+
+import random
+from pathlib import Path
+from uuid import UUID
+
+import torch
+
+from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong
+from workers.engines.detokenizer import Reader
+from workers.engines.lm import device as devices
+from workers.engines.lm.batch import Batch
+from workers.engines.lm.cache import KvCache
+from workers.engines.lm.loading import LoadedModel, load
+from workers.engines.lm.sampler import choose
+from workers.engines.lm.scheduler import Scheduler
+from workers.engines.lm.sequence import Sequence
+from workers.engines.protocol import Chunk, FinishReason, Partial, Request
+
+PROMPT_TOKENS_PER_STEP = 512
+# The rest is for activations and for what else runs on the machine.
+_CACHE_SHARE = 0.35
+
+
+class LmEngine:
+    """Continuous batching over one Hugging Face model (`protocol.Engine`).
+
+    `kv_tokens` bounds the cache, in tokens; 0 takes a share of the memory
+    that is free after loading. Not thread-safe: one thread drives it.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        slots: int,
+        kv_tokens: int = 0,
+        prompt_tokens_per_step: int = PROMPT_TOKENS_PER_STEP,
+    ) -> None:
+        self._model = model
+        self._slots = slots
+        free = int(devices.free_bytes(model.shape.device) * _CACHE_SHARE)
+        cache = KvCache(model.shape, kv_tokens or free // model.shape.token_bytes, model.context)
+        self._cache = cache
+        self._scheduler = Scheduler(cache, prompt_tokens_per_step)
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, device: str, dtype: str, slots: int, kv_tokens: int, threads: int
+    ) -> "LmEngine":
+        """An engine for the model in a folder; the arguments are the settings
+        of the same names. Raises `UnsupportedModel`, `ModelRefused`, `BadSettings`."""
+        if threads:
+            torch.set_num_threads(threads)
+        place = devices.choose_device(device)
+        model = load(folder, place, devices.choose_dtype(dtype, place))
+        return cls(model, slots=slots, kv_tokens=kv_tokens)
+
+    @property
+    def slots(self) -> int:
+        """The most sequences that may be added and not yet finished."""
+        return self._slots
+
+    @property
+    def active(self) -> int:
+        """Sequences added and not yet finished or removed."""
+        return len(self._scheduler)
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of prompt and completion together."""
+        return self._model.context
+
+    @property
+    def kv_tokens(self) -> int:
+        """The cache's budget, in tokens of all sequences together."""
+        return self._cache.budget_tokens
+
+    def add(self, request: Request) -> None:
+        """Takes a sequence in (`protocol.Engine.add`)."""
+        if self.active >= self._slots:
+            raise EngineFailed(f"all {self._slots} slots are taken")
+        if request.id in self._scheduler:
+            raise EngineFailed(f"sequence {request.id} is in the batch already")
+        self._check_ids(request)
+        limit = self._check_fits(request)
+        sampling = request.sampling
+        self._scheduler.add(
+            Sequence(
+                request=request,
+                limit=limit,
+                reserved=self._cache.cost(len(request.prompt) + limit),
+                reader=Reader(self._model.vocabulary, sampling.stop),
+                random=random.Random(sampling.seed),
+            )
+        )
+
+    @torch.inference_mode()
+    def remove(self, id: UUID) -> Partial | None:
+        """Takes a sequence out at once (`protocol.Engine.remove`)."""
+        sequence = self._scheduler.remove(id)
+        if sequence is None:
+            return None
+        return Partial(sequence.reader.flush(), len(sequence.generated))
+
+    @torch.inference_mode()
+    def step(self) -> list[Chunk]:
+        """Schedules, runs the model once, chooses tokens (`protocol.Engine.step`)."""
+        batch = Batch(self._cache, self._scheduler.prompts())
+        if not batch.used_rows:
+            return []
+        logits = self._run(batch)
+        batch.done()
+        if not batch.sequences:
+            return []
+        tokens = choose(logits[: len(batch.sequences)], batch.sequences)
+        return [self._advance(s, token) for s, token in zip(batch.sequences, tokens, strict=True)]
+
+    def _run(self, batch: Batch) -> torch.Tensor:
+        answer = self._model.network(
+            input_ids=batch.ids,
+            position_ids=batch.positions,
+            logits_to_keep=batch.wanted,
+            use_cache=False,
+            batch=batch,
+        )
+        logits: torch.Tensor = answer.logits[0]
+        return logits
+
+    def _advance(self, sequence: Sequence, token: int) -> Chunk:
+        """Adds a token to a sequence; ends it or makes room for the next."""
+        sequence.generated.append(token)
+        ended = token in self._model.ends
+        text = "" if ended else sequence.reader.feed(token)
+        reason: FinishReason | None = None
+        if ended or sequence.reader.stopped:
+            reason = "stop"
+        elif len(sequence.generated) >= sequence.limit:
+            reason = "length"
+        if reason is None:
+            self._cache.grow(sequence)
+        else:
+            self._scheduler.remove(sequence.request.id)
+            text += sequence.reader.flush()
+            # The end of the text may complete a stop string.
+            reason = "stop" if sequence.reader.stopped else reason
+        return Chunk(sequence.request.id, text, len(sequence.generated), reason)
+
+    def _check_ids(self, request: Request) -> None:
+        vocabulary = self._model.network.config.vocab_size
+        if not request.prompt or request.sampling.max_tokens < 1:
+            raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
+        if min(request.prompt) < 0 or max(request.prompt) >= vocabulary:
+            raise InvalidRequest(f"the prompt has token ids outside 0..{vocabulary - 1}")
+
+    def _check_fits(self, request: Request) -> int:
+        """The most completion tokens this request can get."""
+        prompt, context = len(request.prompt), self._model.context
+        if prompt >= context:
+            raise PromptTooLong(
+                f"the prompt has {prompt} tokens; the model's context is {context}", param="prompt"
+            )
+        limit = min(request.sampling.max_tokens, context - prompt)
+        if self._cache.cost(prompt + limit) > self._cache.budget_tokens:
+            raise PromptTooLong(
+                f"{prompt} prompt and {limit} completion tokens do not fit this worker's KV cache"
+                f" of {self._cache.budget_tokens} tokens",
+                param="prompt",
+            )
+        return limit

@@ -1,0 +1,39 @@
+"""One sequence in the engine."""
+
+import random
+from dataclasses import dataclass, field
+
+from workers.engines.detokenizer import Reader
+from workers.engines.protocol import Request
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A request, what was generated for it, and where its cache lies.
+
+    `cached` counts the tokens whose keys and values are in the cache;
+    `length` and `slot` say where they lie;
+    `limit` is the most completion tokens it may get; `reserved` is its share
+    of the cache budget, in tokens. `random` is its own, so that its draws do
+    not depend on its neighbours.
+    """
+
+    request: Request
+    limit: int
+    reserved: int
+    reader: Reader
+    random: random.Random
+    generated: list[int] = field(default_factory=list)
+    cached: int = 0
+    length: int = 0
+    slot: int = -1
+
+    @property
+    def prompt_left(self) -> int:
+        """Prompt tokens that are not in the cache yet."""
+        return max(0, len(self.request.prompt) - self.cached)
+
+    @property
+    def decoding(self) -> bool:
+        """Whether the next step feeds the last generated token."""
+        return bool(self.generated)

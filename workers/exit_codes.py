@@ -1,0 +1,6 @@
+"""Exit codes of a worker process that its parent and people tell apart (sysexits.h)."""
+
+# The engine broke; the next start may be better.
+ENGINE = 70
+# A setting, the model or its files are wrong; starting again is of no use.
+CONFIG = 78

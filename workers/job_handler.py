@@ -1,0 +1,189 @@
+"""The Job Handler: claims released jobs, runs them on the engine, hands in results.
+
+It never chooses: it claims the best released rows of its model for its free
+slots, on a bell, when a slot frees, and once a second while slots are free.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+from bells.hints import Hints
+from jobs.errors import DatabaseUnavailable, LmaasError
+from jobs.spec import Parameters
+from jobs.states import State
+from jobs.task_manager import ClaimedJob, TaskManager
+from models_store.prompt import PromptRenderer
+from workers.engines.protocol import Chunk, Partial, Request, Sampling
+from workers.held_jobs import HeldJob, HeldJobs
+from workers.identity import Identity
+from workers.model_server import ModelServer
+from workers.result_writer import ResultWriter
+from workers.tasks import prompt_tokens
+
+_LOOK_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class JobHandler:
+    """One worker's jobs, from claim to commit. It listens to its Model Server."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        claims: TaskManager,
+        renderer: PromptRenderer,
+        held: HeldJobs,
+        writer: ResultWriter,
+        hints: Hints,
+    ) -> None:
+        self._identity = identity
+        self._claims = claims
+        self._renderer = renderer
+        self._held = held
+        self._writer = writer
+        self._hints = hints
+        self._claiming = threading.Lock()
+        self._room = threading.Event()
+        self._stopped = threading.Event()
+        self._server: ModelServer | None = None
+        self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
+
+    def start(self, server: ModelServer) -> None:
+        """Begins to claim for the slots of `server`."""
+        self._server = server
+        self._thread.start()
+
+    def stop_claiming(self) -> None:
+        """Takes no further job; those in hand go on. On return, a claim that was
+        under way has ended and its jobs are in hand."""
+        self._stopped.set()
+        self._room.set()
+        with self._claiming:
+            pass
+
+    def run(self, ids: Sequence[UUID]) -> dict[str, str]:
+        """A bell: claims what fits, waits until that has ended here, and says
+        how. `ids` are the jobs it was rung for; other workers may have them."""
+        try:
+            claimed = self._claim()
+        except DatabaseUnavailable as error:
+            log.warning("a bell went unheard: %s", error.message)
+            claimed = []
+        rung = [held for id in ids if (held := self._held.get(id)) is not None]
+        waited = {held.job.id: held for held in (*claimed, *rung)}
+        for held in waited.values():
+            held.ended.wait()
+        return {
+            str(id): "let go" if held.state is None else held.state.value
+            for id, held in waited.items()
+        }
+
+    def _feed(self) -> None:
+        while not self._stopped.is_set():
+            self._room.wait(timeout=_LOOK_EVERY_S)
+            self._room.clear()
+            try:
+                while self._claim():
+                    pass
+            except DatabaseUnavailable as error:
+                log.warning("no claims for a second: %s", error.message)
+                self._stopped.wait(1.0)
+
+    def _claim(self) -> list[HeldJob]:
+        server, worker_id = self._server, self._identity.worker_id
+        if server is None or worker_id is None:
+            return []
+        with self._claiming:
+            free = server.slots - self._held.in_engine
+            if free <= 0 or self._stopped.is_set():
+                return []
+            model, version = self._identity.model, self._identity.version
+            jobs = self._claims.claim(worker_id, model, version, free)
+            claimed = [HeldJob(job) for job in jobs]
+            for held in claimed:
+                self._held.add(held)
+        for held in claimed:
+            self._begin(server, held)
+        if claimed:
+            self._hints.wake_dispatcher()
+        return claimed
+
+    def _begin(self, server: ModelServer, held: HeldJob) -> None:
+        try:
+            server.add(self._request(held.job))
+        except LmaasError as error:
+            self._fail(held, error)
+        except Exception:  # the boundary: one job's input never ends the worker
+            log.exception("job %s could not be prepared", held.job.id)
+            self._fail(held, LmaasError("the job could not be prepared; see the worker's log"))
+        if held.cancelled or held.ended.is_set():
+            # Its removal was asked for while it was prepared, before it was there.
+            server.remove(held.job.id)
+
+    def _request(self, job: ClaimedJob) -> Request:
+        parameters = Parameters.model_validate(job.parameters)
+        return Request(
+            id=job.id,
+            prompt=prompt_tokens(job.task, self._renderer, job.input),
+            sampling=Sampling(
+                max_tokens=parameters.max_tokens,
+                temperature=parameters.temperature,
+                top_p=parameters.top_p,
+                top_k=parameters.top_k,
+                seed=parameters.seed,
+                stop=parameters.stop_strings,
+            ),
+        )
+
+    def _fail(self, held: HeldJob, error: LmaasError) -> None:
+        self._held.leave_engine(held)
+        self._writer.write(held, held.failure(error.code, error.message))
+
+    def cancel(self, id: UUID) -> None:
+        """Takes a job's sequence out at the next step and ends it as cancelled."""
+        held = self._held.get(id)
+        if held is not None and self._server is not None and not held.cancelled:
+            held.cancelled = True
+            self._server.remove(id)
+
+    def drop(self, held: HeldJob) -> None:
+        """Takes a job's sequence out that is no longer this worker's."""
+        self._held.let_go(held, None)
+        if self._server is not None:
+            self._server.remove(held.job.id)
+        self._room.set()
+
+    def on_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """See `workers.model_server.Listener`."""
+        freed = False
+        for chunk in chunks:
+            held = self._held.get(chunk.id)
+            if held is None or not held.in_engine:
+                continue
+            held.grow(chunk.text, chunk.completion_tokens)
+            if chunk.finish_reason is not None:
+                freed = True
+                self._held.leave_engine(held)
+                self._writer.write(held, held.outcome(State.SUCCEEDED, chunk.finish_reason))
+        if freed:
+            self._room.set()
+
+    def on_removed(self, id: UUID, partial: Partial) -> None:
+        """See `workers.model_server.Listener`."""
+        held = self._held.get(id)
+        if held is not None and held.in_engine and held.cancelled:
+            held.grow(partial.text, partial.completion_tokens)
+            self._held.leave_engine(held)
+            self._writer.write(held, held.outcome(State.CANCELLED, "cancelled"))
+        self._room.set()
+
+    def on_refused(self, id: UUID, error: LmaasError) -> None:
+        """See `workers.model_server.Listener`."""
+        held = self._held.get(id)
+        if held is not None:
+            self._fail(held, error)
+        self._room.set()

@@ -1,0 +1,114 @@
+"""The Model Server: one engine, and the one thread that may touch it.
+
+Other threads post what they want; it is obeyed between two steps, so a cancel
+waits for one step at most and no engine needs a lock.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from jobs.errors import LmaasError
+from workers.engines.protocol import Chunk, Engine, Partial, Request
+
+_IDLE_S = 0.5
+
+
+class Listener(Protocol):
+    """Who hears what became of the sequences; called in the engine's thread."""
+
+    def on_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Sequences gained tokens; those with a finish reason are over."""
+
+    def on_removed(self, id: UUID, partial: Partial) -> None:
+        """A sequence left before its end, because `remove` asked for it."""
+
+    def on_refused(self, id: UUID, error: LmaasError) -> None:
+        """The engine did not take a sequence in; the others are untouched."""
+
+
+class ModelServer:
+    """See the module. `broken` is called once if the engine fails as a whole."""
+
+    def __init__(
+        self, engine: Engine, listener: Listener, broken: Callable[[BaseException], None]
+    ) -> None:
+        self._engine = engine
+        self._listener = listener
+        self._broken = broken
+        self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopped = False
+        self._step_began: float | None = None
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def slots(self) -> int:
+        """The most sequences the engine takes."""
+        return self._engine.slots
+
+    def start(self) -> None:
+        """Starts the engine's thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the step under way."""
+        self._stopped = True
+        self._wishes.put(lambda: None)
+        self._thread.join(timeout=5)
+
+    def add(self, request: Request) -> None:
+        """Lets a sequence join at the next step."""
+        self._wishes.put(lambda: self._add(request))
+
+    def remove(self, id: UUID) -> None:
+        """Takes a sequence out at the next step; one that is over is left alone."""
+        self._wishes.put(lambda: self._remove(id))
+
+    def seconds_in_step(self) -> float:
+        """How long the step under way has been running; 0 between steps."""
+        began = self._step_began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped:
+                self._obey()
+                if self._engine.active:
+                    self._step()
+        except BaseException as error:
+            self._broken(error)
+            raise
+
+    def _obey(self) -> None:
+        """Does all that was asked for; waits for a wish while nothing runs."""
+        if not self._engine.active:
+            try:
+                self._wishes.get(timeout=_IDLE_S)()
+            except queue.Empty:
+                return
+        while True:
+            try:
+                self._wishes.get_nowait()()
+            except queue.Empty:
+                return
+
+    def _step(self) -> None:
+        self._step_began = time.monotonic()
+        chunks = self._engine.step()
+        self._step_began = None
+        if chunks:
+            self._listener.on_chunks(chunks)
+
+    def _add(self, request: Request) -> None:
+        try:
+            self._engine.add(request)
+        except LmaasError as error:
+            self._listener.on_refused(request.id, error)
+
+    def _remove(self, id: UUID) -> None:
+        partial = self._engine.remove(id)
+        if partial is not None:
+            self._listener.on_removed(id, partial)

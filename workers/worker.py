@@ -1,0 +1,145 @@
+"""One worker process, wired together: from load over serving to drain."""
+
+import logging
+import os
+import threading
+import time
+
+from bells.hints import CANCELLED, Hints, listen
+from jobs.database import open_engine
+from jobs.errors import LmaasError
+from jobs.settings import Settings
+from jobs.task_manager import TaskManager
+from models_store import prompt
+from models_store.catalog import ModelVersion
+from models_store.importer import verify
+from workers import celery_worker, exit_codes
+from workers.engines.loading import load_engine, resolve_device
+from workers.fence_watcher import FenceWatcher
+from workers.held_jobs import HeldJobs
+from workers.identity import Identity
+from workers.job_handler import JobHandler
+from workers.lease_keeper import LeaseKeeper
+from workers.model_server import ModelServer
+from workers.result_writer import ResultWriter
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """All parts of one worker process, wired together."""
+
+    def __init__(self, settings: Settings, version: ModelVersion) -> None:
+        self._settings = settings
+        self._version = version
+        self._durable = open_engine(settings, application="lmaas-worker", connections=4)
+        self._quick = open_engine(
+            settings, application="lmaas-worker-claims", connections=2, durable=False
+        )
+        self._identity = Identity(version.name, version.version, resolve_device(settings))
+        if settings.process_id is not None:
+            self._identity.process_id = settings.process_id
+        self._held = HeldJobs()
+        hints = Hints(settings)
+        self._task_manager = TaskManager(self._durable)
+        self._writer = ResultWriter(
+            task_manager=self._task_manager, identity=self._identity, held=self._held, hints=hints
+        )
+        self._handler = JobHandler(
+            identity=self._identity,
+            claims=TaskManager(self._quick),
+            renderer=prompt.renderer(version, settings.models_folder),
+            held=self._held,
+            writer=self._writer,
+            hints=hints,
+        )
+        self._keeper = LeaseKeeper(
+            engine=self._durable,
+            settings=settings,
+            identity=self._identity,
+            healthy=self._is_healthy,
+            lost=self._drop_all,
+            stale_writes=lambda: self._writer.stale_writes,
+        )
+        self._watcher = FenceWatcher(self._task_manager, self._identity, self._held, self._handler)
+        self._server: ModelServer | None = None
+        self._load_began = time.monotonic()
+        self._drained = threading.Event()
+        self._leaving = threading.Event()
+
+    def run(self) -> None:
+        """Loads the model, serves until SIGTERM, drains."""
+        self._keeper.start()
+        verify(self._version, self._settings.models_folder)
+        engine = load_engine(self._version, self._settings)
+        self._server = ModelServer(engine, self._handler, broken=_die)
+        self._server.start()
+        self._writer.start()
+        self._handler.start(self._server)
+        self._watcher.start()
+        threading.Thread(
+            target=listen,
+            args=(self._settings, CANCELLED, self._watcher.hear, self._leaving),
+            name="cancel-ear",
+            daemon=True,
+        ).start()
+        self._keeper.report("ready", engine.slots)
+        log.info("ready: %s on %s, %d slots",
+                 self._version.reference, self._identity.device, engine.slots)  # fmt: skip
+        celery_worker.serve(
+            self._settings,
+            model=self._version.name,
+            version=self._version.version,
+            slots=engine.slots,
+            run=self._handler.run,
+            name=str(os.getpid()),
+            leaving=self.leave,
+        )
+        self.leave()
+        self._drained.wait(self._settings.drain_s + 10)
+
+    def leave(self) -> None:
+        """Begins the drain in a thread; called from a signal's handler too."""
+        if not self._leaving.is_set():
+            self._leaving.set()
+            threading.Thread(target=self._drain, name="drain", daemon=False).start()
+
+    def _drain(self) -> None:
+        """Bounded: stop claiming, let jobs finish for a while, give back the rest."""
+        self._handler.stop_claiming()
+        self._keeper.report("draining", 0)
+        deadline = time.monotonic() + self._settings.drain_s
+        while len(self._held) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        rest = self._held.snapshot()
+        worker_id = self._identity.worker_id
+        self._watcher.stop()
+        for held in rest:
+            self._handler.drop(held)
+        if rest and worker_id is not None:
+            try:
+                returned = self._task_manager.give_back(worker_id, [held.job.id for held in rest])
+                log.info("drained; %d jobs were given back", len(returned))
+            except LmaasError as error:
+                log.warning("jobs could not be given back and wait for the reaper: %s", error)
+        self._writer.stop()
+        self._keeper.stop()
+        self._drained.set()
+        # Celery may be waiting for a Redis that is away; nothing is left to lose.
+        threading.Timer(3.0, os._exit, args=(0,)).start()
+
+    def _is_healthy(self) -> bool:
+        if self._server is None:
+            return time.monotonic() - self._load_began < self._settings.load_s
+        return self._server.seconds_in_step() < self._settings.step_s
+
+    def _drop_all(self) -> None:
+        for held in self._held.snapshot():
+            self._handler.drop(held)
+
+
+def _die(error: BaseException) -> None:
+    """The engine is broken: the process ends, its parent ends the lease at
+    once and starts another; the jobs go back to the queue."""
+    log.critical("the engine failed and this worker ends", exc_info=error)
+    os._exit(exit_codes.ENGINE)
