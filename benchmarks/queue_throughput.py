@@ -116,8 +116,6 @@ def rounds(arguments: argparse.Namespace) -> dict[str, list[Figures]]:
         postgres = EmbeddedPostgres(folder / "postgres")
         valkey = EmbeddedValkey(folder / "valkey", append_only=False)
         database_url, redis_url = postgres.start(), valkey.start()
-        environment = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-        subprocess.run([sys.executable, "-m", "migrations"], cwd=ROOT, env=environment, check=True)
         try:
             for number in range(arguments.rounds):
                 print(f"round {number + 1} of {arguments.rounds} ...", flush=True)

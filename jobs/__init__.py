@@ -5,5 +5,3 @@ Owns the job envelope (`spec`), the state graph (`states`), the tables
 standard library, SQLAlchemy and pydantic; it must not know Flask, Celery,
 Redis or torch.
 """
-
-VERSION = "0.1.0"

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from lmaas.errors import BadUsage, LocalError
+from lmaas.errors import BadUsage, NotACheckout
 from lmaas.local.checkout import find_checkout
 from lmaas.local.memory import Memory
 
@@ -28,7 +28,7 @@ def find_address(url: str | None = None, api_key: str | None = None) -> Address:
         return Address(url, api_key)
     try:
         memory = Memory.read(find_checkout().memory_file)
-    except LocalError:
+    except NotACheckout:
         memory = None
     if memory is None or "web" not in memory.ports:
         raise BadUsage(

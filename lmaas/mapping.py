@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lmaas.client import Client
 
 _POLL_S = 20.0
+_LAST_S = 5.0
 
 
 class _Crew:
@@ -70,6 +72,8 @@ class _Crew:
         try:
             job = self._client.submit(**{**self._options, **from_item(item)})
             self._open[index] = job
+            if self.stopped.is_set():
+                self._client.cancel(job)  # too late for the list that `stop` went through
             while not job.ended and not self.stopped.is_set():
                 job = self._poll(job)
             if not job.ended:
@@ -87,16 +91,19 @@ class _Crew:
         return seen
 
     def stop(self) -> None:
-        """Takes nothing more and cancels what is in flight."""
+        """Takes nothing more, cancels what is in flight, and lets the threads end."""
         self.stopped.set()
         self.room.release(2 * len(self.threads))
         for job in list(self._open.values()):
             try:
                 self._client.cancel(job)
             except ServerUnreachable:
-                return
+                break
             except LmaasError:
                 continue
+        deadline = time.monotonic() + _LAST_S
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def map_jobs(

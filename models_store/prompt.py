@@ -118,7 +118,7 @@ def renderer(version: ModelVersion, models_folder: Path) -> PromptRenderer:
     # the first requests for a model arrive together.
     with _loading:
         folder = version_folder(models_folder, version.name, version.version)
-        return _load(folder.resolve(), version.reference, version.sha256)
+        return _load(folder, version.reference, version.sha256)
 
 
 @lru_cache(maxsize=_CACHED)

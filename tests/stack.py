@@ -40,6 +40,7 @@ class Stack:
             **settings,
         }
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self.command("migrations")
         self.key = self.command("api.bootstrap").strip()
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",

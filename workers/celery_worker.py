@@ -6,10 +6,12 @@ threads than slots are always enough.
 """
 
 import socket
+import warnings
 from collections.abc import Callable
 from uuid import UUID
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from bells.celery_app import RUN, make_app, queue_name
 from jobs.settings import Settings
@@ -36,8 +38,11 @@ def serve(settings: Settings, *, model: str, version: int, slots: int, run: Run,
         leaving()
 
     signals.worker_shutting_down.connect(shutting_down, weak=False)
+    # Celery warns root of pickled messages; only JSON is accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app.worker_main(
         [
+            "--quiet",
             "worker",
             f"--queues={queue_name(model, version)}",
             "--pool=threads",

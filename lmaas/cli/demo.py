@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lmaas.answers import MapResult
 from lmaas.cli.demo_prompts import PROMPTS
 from lmaas.cli.exits import JOB_ENDED_BADLY, OK
-from lmaas.cli.output import json_option, print_json
+from lmaas.cli.output import json_option, messages, print_json
 from lmaas.cli.steps_shown import shown_steps
 from lmaas.client import Client
 from lmaas.local import control, report
@@ -72,6 +72,7 @@ def _start(checkout: Checkout, options: Options) -> None:
 def _stop(checkout: Checkout) -> None:
     with shown_steps() as tell:
         control.down(checkout, tell)
+    messages().print("Everything is stopped.", style="dim")
 
 
 def _ask(checkout: Checkout, start_s: float, *, ran: bool, quiet: bool) -> Outcome:

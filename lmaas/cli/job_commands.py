@@ -1,6 +1,7 @@
 """Commands on jobs."""
 
 import sys
+from itertools import islice
 
 import click
 
@@ -162,7 +163,7 @@ def ls(
     """List jobs, newest first."""
     with Client(url) as client:
         found = client.jobs(status=status, model=model, task=task, page=min(limit, 100))
-        jobs = [job for job, _ in zip(found, range(limit), strict=False)]
+        jobs = list(islice(found, limit))
     if as_json:
         print_json(jobs)
         return

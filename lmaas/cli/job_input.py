@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lmaas.errors import LocalError
+from lmaas.errors import NotACheckout
 from lmaas.local.checkout import find_checkout
 from lmaas.local.memory import Memory
 from lmaas.local.plans import SMOLLM2
@@ -70,6 +70,6 @@ def default_model() -> str:
         return setting
     try:
         memory = Memory.read(find_checkout().memory_file)
-    except LocalError:
+    except NotACheckout:
         memory = None
     return memory.default_model if memory and memory.default_model else SMOLLM2

@@ -32,6 +32,11 @@ class Checkout:
         return self.state / "supervisor.lock"
 
     @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor wrote; not in `logs`, which it puts aside at its start."""
+        return self.state / "supervisor.log"
+
+    @property
     def logs(self) -> Path:
         """One file per process."""
         return self.state / "logs"

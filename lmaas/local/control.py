@@ -49,12 +49,12 @@ def _let_it_stop(checkout: Checkout, tell: Callable[[str], None]) -> None:
 
 
 def _spawn(checkout: Checkout, options: Options, *, with_me: bool) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "lmaas.local.supervisor", "--model", options.model]
+    command = [sys.executable, "-m", "lmaas.local", "--model", options.model]
     command += ["--workers", str(options.workers), "--device", options.device]
     command += ["--flower" if options.flower else "--no-flower"]
     return process.spawn(
         command,
-        log=_log(checkout),
+        log=checkout.supervisor_log,
         cwd=checkout.root,
         environment={
             **os.environ,
@@ -72,11 +72,6 @@ def _python_path() -> str:
     return f"{package}{os.pathsep}{before}" if before else package
 
 
-def _log(checkout: Checkout) -> Path:
-    # Not in logs/, which the supervisor puts aside when it starts.
-    return checkout.state / "supervisor.log"
-
-
 def _await_ready(
     checkout: Checkout, child: "subprocess.Popen[bytes] | None", tell: Callable[[str], None]
 ) -> Report:
@@ -92,10 +87,10 @@ def _await_ready(
             told = seen.step
             tell(told)
         if ended and not report.supervisor_lives(checkout):
-            said = logs.last_line(_log(checkout))
-            raise StartFailed(f"the supervisor ended: {said}; see {_log(checkout)}")
+            said = logs.last_line(checkout.supervisor_log)
+            raise StartFailed(f"the supervisor ended: {said}; see {checkout.supervisor_log}")
         if seen is None and time.monotonic() - begun > _FIRST_WORD_S:
-            raise StartFailed(f"the supervisor says nothing; see {_log(checkout)}")
+            raise StartFailed(f"the supervisor says nothing; see {checkout.supervisor_log}")
         time.sleep(_POLL_S)
 
 

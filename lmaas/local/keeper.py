@@ -14,6 +14,8 @@ from lmaas.local.report import ProcessReport
 _STEADY_S = 60.0
 _LONGEST_PAUSE_S = 30.0
 LOOPING = 3
+# sysexits.h, EX_CONFIG: with these settings it ends every time.
+HOPELESS = 78
 
 
 class Runner(Protocol):
@@ -86,8 +88,8 @@ class Keeper:
 
     @property
     def looping(self) -> bool:
-        """Whether it ended several times soon after its start."""
-        return self.failures >= LOOPING
+        """Whether it ended several times soon after its start, or says that it must."""
+        return self.failures >= LOOPING or self.last_exit == HOPELESS
 
     def start(self) -> None:
         """Starts it now; raises `StartFailed`."""
@@ -102,7 +104,7 @@ class Keeper:
             return now >= self._again_at and self._start_again()
         if self.runner.pid is not None:
             if self.failures and now - self._since > _STEADY_S:
-                self.failures = 0
+                self.failures, self.last_exit = 0, None
             return False
         self.last_exit = getattr(self.runner, "exit_code", None)
         self._pause(now)

@@ -1,11 +1,13 @@
 """Log files of the processes: bounded, and readable in a sentence."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 LIMIT_BYTES = 50_000_000
 _TAIL_BYTES = 16_384
+_GRAVITY = {"error": 1, "critical": 2}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -28,7 +30,7 @@ def bound(folder: Path) -> None:
 
 
 def last_line(log: Path) -> str:
-    """The last line that says something: of a traceback, its error."""
+    """What it said last: of a traceback its error, of JSON lines the gravest event."""
     try:
         with log.open("rb") as opened:
             opened.seek(max(0, log.stat().st_size - _TAIL_BYTES))
@@ -36,5 +38,19 @@ def last_line(log: Path) -> str:
     except OSError:
         return "it wrote no log"
     said = [_COLOURS.sub("", line).strip() for line in lines]
-    said = [line for line in said if line]
-    return said[-1][:400] if said else "it wrote nothing"
+    events = [_event(line) for line in said if line]
+    if not events:
+        return "it wrote nothing"
+    gravest = max(level for level, _ in events)
+    return [event for level, event in events if level == gravest][-1][:400]
+
+
+def _event(line: str) -> tuple[int, str]:
+    """How grave a line is, and its words; a plain line says more than a JSON notice."""
+    try:
+        body = json.loads(line)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or "event" not in body:
+        return 1, line
+    return _GRAVITY.get(str(body.get("level")), 0), str(body["event"])

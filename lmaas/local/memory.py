@@ -5,7 +5,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from lmaas.errors import StateUnusable
 
@@ -36,7 +36,9 @@ class Memory:
     def read(cls, file: Path) -> Self | None:
         """What was written, None if nothing was; raises `StateUnusable` if it is damaged."""
         try:
-            body: dict[str, Any] = json.loads(file.read_text())
+            body = json.loads(file.read_text())
+            if not isinstance(body, dict):
+                raise TypeError("not a JSON object")
             return cls(**{name: body[name] for name in cls.__slots__ if name in body})
         except FileNotFoundError:
             return None

@@ -4,7 +4,6 @@ Tests use it as well: `EmbeddedPostgres(folder, fsync=False).start()`.
 """
 
 import secrets
-import shutil
 import signal
 import subprocess
 import time
@@ -115,7 +114,7 @@ class EmbeddedPostgres:
     def remove(self) -> None:
         """Stops the server and deletes its data, wherever they lie; for tests."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        cluster.remove(self.folder)
 
     def _start_once(self, binaries: Path, deadline: float) -> bool:
         """False if it ended for a reason that passes."""

@@ -34,6 +34,13 @@ def prepare(folder: Path, account: accounts.Account | None) -> None:
         raise StartFailed(f"{folder} cannot be made for Postgres: {error}") from error
 
 
+def remove(folder: Path) -> None:
+    """Deletes a stopped server's folder, and the one made around it under /var/lib/lmaas."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_relative_to(postgres_binaries.PUBLIC):
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
 def create(
     data: Path,
     binaries: Path,

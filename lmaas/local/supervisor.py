@@ -1,13 +1,10 @@
 """The supervisor: starts everything in order, keeps it running, stops it in order.
 
-`python -m lmaas.local.supervisor` is what `lmaas up` leaves behind; it tells
-of itself in `.lmaas/supervisor.json`.
+It tells of itself in `.lmaas/supervisor.json`.
 """
 
-import argparse
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +12,11 @@ from dataclasses import replace
 from lmaas.errors import LmaasError, StartFailed
 from lmaas.local import environment as environments
 from lmaas.local import logs, orphans, preparation, process, report
-from lmaas.local.checkout import Checkout, find_checkout
+from lmaas.local.checkout import Checkout
 from lmaas.local.keeper import Keeper, ProcessRunner
 from lmaas.local.memory import Memory
 from lmaas.local.plans import Options, Plan, plans
-from lmaas.local.readiness import Readiness
+from lmaas.local.readiness import KEY_REFUSED, Readiness
 from lmaas.local.report import Phase, Report
 from lmaas.local.servers import Servers
 from lmaas.local.steps import Interrupted, Steps
@@ -38,6 +35,7 @@ class Supervisor:
     ) -> None:
         self._checkout, self._options, self._tell = checkout, options, tell
         self.signals = 0
+        self._prepared_anew = False
         self._begun = time.time()
         self._memory = Memory.read(checkout.memory_file) or Memory()
         self._servers = Servers(checkout, self._memory)
@@ -49,13 +47,15 @@ class Supervisor:
         """Runs until a signal; the exit code. The caller holds the supervisor's lock."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        outcome: Phase = "stopped"
-        step = "stopped"
+        # What stands if something breaks that nobody thought of.
+        outcome: Phase = "failed"
+        step = f"the supervisor broke; see {self._checkout.supervisor_log}"
         try:
             self._start()
             self._watch()
+            outcome, step = "stopped", "stopped"
         except Interrupted:
-            step = "stopped before it was ready"
+            outcome, step = "stopped", "stopped before it was ready"
         except LmaasError as error:
             outcome, step = "failed", error.message
         finally:
@@ -69,16 +69,7 @@ class Supervisor:
         self._say("looking for what an earlier run left behind")
         orphans.end_all(self._checkout)
         logs.rotate(self._checkout.logs)
-        self._memory = environments.remember_ports(self._memory)
-        self._servers.memory = self._memory
-        self._say("starting Postgres")
-        database_url = self._servers.start_postgres()
-        self._say("starting Valkey")
-        redis_url = self._servers.start_valkey()
-        self._memory = self._servers.memory
-        settings = environments.for_processes(self._checkout, self._memory, database_url, redis_url)
-        database = environments.fingerprint(settings, self._servers.data)
-        self._remember(replace(self._memory, database=database, default_model=self._options.model))
+        settings = self._start_servers()
         self._steps = Steps(
             self._checkout.root, self._checkout.logs, settings, lambda: self.signals > 0
         )
@@ -88,6 +79,19 @@ class Supervisor:
         self._say("starting the processes")
         for plan in plans(self._options, settings):
             self._keep(plan)
+
+    def _start_servers(self) -> dict[str, str]:
+        """The environment for all that comes after them."""
+        self._servers.memory = environments.remember_ports(self._memory)
+        self._say("starting Postgres")
+        database_url = self._servers.start_postgres()
+        self._say("starting Valkey")
+        redis_url = self._servers.start_valkey()
+        memory = self._servers.memory
+        settings = environments.for_processes(self._checkout, memory, database_url, redis_url)
+        database = environments.fingerprint(settings, self._servers.data)
+        self._remember(replace(memory, database=database, default_model=self._options.model))
+        return settings
 
     def _prepare(self) -> None:
         if self._memory.api_key is None:
@@ -115,10 +119,10 @@ class Supervisor:
         bounded = time.monotonic()
         while not self.signals:
             changed = [keeper.tend() for keeper in self._keepers()]
+            if any(changed):
+                self._publish()
             if self._report.phase == "starting":
                 self._advance(readiness)
-            elif any(changed):
-                self._publish()
             if time.monotonic() - bounded > _BOUND_LOGS_S:
                 logs.bound(self._checkout.logs)
                 bounded = time.monotonic()
@@ -133,18 +137,25 @@ class Supervisor:
                     f"{logs.last_line(keeper.log)}; see {keeper.log}"
                 )
         step = readiness.look()
-        if step == "key refused":
-            # The database is not the one that the key was made in.
-            self._remember(replace(self._memory, api_keys={}, models={}))
-            self._prepare()
-            readiness.use(self._memory)
+        if step == KEY_REFUSED:
+            self._prepare_anew(readiness)
         elif step is None:
+            readiness.close()
             self._report = replace(
                 self._report, phase="ready", ready_after_s=time.time() - self._begun
             )
             self._say("ready")
         elif step != self._report.step:
             self._say(step)
+
+    def _prepare_anew(self, readiness: Readiness) -> None:
+        """The database is not the one that the key was made in."""
+        if self._prepared_anew:
+            raise StartFailed("the web server refuses the key that was made for it a moment ago")
+        self._prepared_anew = True
+        self._remember(replace(self._memory, api_keys={}, models={}))
+        self._prepare()
+        readiness.use(self._memory)
 
     def _remember(self, memory: Memory) -> None:
         self._memory = memory
@@ -179,22 +190,3 @@ class Supervisor:
         )
         self._report = replace(self._report, phase=outcome)
         self._say(step)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The detached supervisor."""
-    parser = argparse.ArgumentParser(prog="python -m lmaas.local.supervisor")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--flower", action=argparse.BooleanOptionalAction, default=True)
-    options = Options(**vars(parser.parse_args(arguments)))
-    checkout = find_checkout()
-    checkout.prepare()
-    with report.supervisor_lock(checkout) as mine:
-        # Another one came first; whoever waits sees its report.
-        return Supervisor(checkout, options).run() if mine else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -151,22 +151,27 @@ def test_root_runs_postgres_as_another_user_from_where_that_one_can_go(tmp_path:
     """A private home: neither data nor binaries below it can be reached by another user."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    tools = home / "tools" / "package"
-    shutil.copytree(postgres_binaries.find().parent, tools / "pginstall")
-    server = EmbeddedPostgres(
-        home / "state", fsync=False, binaries=str(tools / "pginstall" / "bin")
-    )
+    install = postgres_binaries.find().parent
+    package = home / install.parent.name
+    shutil.copytree(install, package / install.name)
+    libraries = f"{install.parent.name}.libs"
+    if (install.parents[1] / libraries).exists():
+        shutil.copytree(install.parents[1] / libraries, home / libraries)
+    folder = str(package / install.name / "bin")
+    server = EmbeddedPostgres(home / "state", fsync=False, binaries=folder)
+    copied: Path | None = None
     try:
         assert _query(server.start(), "SELECT 1") == [(1,)]
         assert server.pid is not None
         running = psutil.Process(server.pid)
+        copied = Path(running.exe()).parents[3]
         assert running.uids().real == server.data.stat().st_uid != 0
-        assert not Path(running.exe()).is_relative_to(home)
+        assert not copied.is_relative_to(home)
         assert not server.folder.is_relative_to(home)
     finally:
         server.remove()
-        copied = Path(running.exe()).parents[3]
-        shutil.rmtree(copied)
+        if copied is not None:
+            shutil.rmtree(copied)
 
 
 def test_who_may_pass_a_folder_is_read_from_its_mode(tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_valkey_needs_its_password_and_keeps_nothing_on_its_command_line(
     words = " ".join(psutil.Process(kept_valkey.pid).cmdline())
     assert kept_valkey.password not in words
     with (
-        redis.Redis(port=kept_valkey.port) as stranger,
+        redis.Redis(port=kept_valkey.port or 0) as stranger,
         pytest.raises(redis.AuthenticationError),
     ):
         stranger.ping()

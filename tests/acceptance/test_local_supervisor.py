@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from tests.conditions import eventually
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[PretendCheckout]:
-    pretend = PretendCheckout(tmp_path)
-    yield pretend
-    pretend.lmaas("down")
-    left = pretend.processes()
-    for process in left:
-        process.kill()
+def checkout() -> Iterator[PretendCheckout]:
+    with tempfile.TemporaryDirectory() as folder:
+        # As a checkout is: its Postgres, another user for root, may pass.
+        Path(folder).chmod(0o755)
+        pretend = PretendCheckout(Path(folder))
+        yield pretend
+        pretend.lmaas("down")
+        left = pretend.processes()
+        for process in left:
+            process.kill()
     assert left == []
 
 
@@ -215,3 +219,13 @@ def test_after_a_power_cut_everything_starts_again(checkout: PretendCheckout) ->
     assert checkout.lmaas("status").returncode == 3
     _up(checkout)
     assert _status(checkout)["healthy"]
+
+
+def test_a_damaged_settings_file_is_a_sentence(checkout: PretendCheckout) -> None:
+    checkout.state.mkdir()
+    (checkout.state / "settings.json").write_text("{")
+    for words in (("up",), ("submit", "hi")):
+        done = checkout.lmaas(*words)
+        assert done.returncode == 5
+        assert "settings.json cannot be read" in done.stderr
+        assert "Traceback" not in done.stderr

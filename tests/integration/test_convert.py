@@ -50,6 +50,9 @@ def test_a_conversion_is_quiet_and_the_second_one_returns_at_once(tmp_path: Path
         "tokenizer.json",
         "tokenizer_config.json",
     }
+    tokenizer = json.loads((out / "tokenizer.json").read_text(encoding="utf-8"))
+    parts = tokenizer["pre_tokenizer"]["pretokenizers"]
+    assert [part["type"] for part in parts] == ["Digits", "ByteLevel"]
 
 
 def test_the_weights_are_those_of_the_gguf_file() -> None:

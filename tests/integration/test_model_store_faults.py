@@ -5,17 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from jobs.database import transact
 from jobs.errors import ModelRefused
-from models_store import catalog
+from models_store import aliases, catalog, folders
 from models_store.catalog import ModelVersion
 from models_store.folders import version_folder
 from models_store.importer import import_folder, verify
@@ -57,6 +59,43 @@ def test_a_full_disk_leaves_nothing(
         bring(folder, models, engine)
     assert listed(engine) == []
     assert left_over(models) == []
+
+
+def test_a_link_that_takes_a_files_place_after_the_check_is_not_followed(
+    folder: Path, models: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = folder.parent / "secret"
+    secret.write_text("secret", encoding="utf-8")
+
+    def swap(_: Path) -> int:
+        (folder / "README.md").unlink()
+        (folder / "README.md").symlink_to(secret)
+        return 0
+
+    monkeypatch.setattr(folders, "remove_abandoned", swap)
+    with pytest.raises(ModelRefused, match="Too many levels of symbolic links"):
+        bring(folder, models, engine)
+    assert listed(engine) == []
+
+
+def test_a_deadlock_after_the_move_runs_the_transaction_again(
+    folder: Path, models: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Deadlock(Exception):
+        sqlstate = "40P01"
+
+    add, calls = aliases.add, []
+
+    def fail_once(connection: Connection, name: str, also: Sequence[str]) -> None:
+        calls.append(name)
+        if len(calls) == 1:
+            raise OperationalError("", {}, Deadlock())
+        add(connection, name, also)
+
+    monkeypatch.setattr(aliases, "add", fail_once)
+    model = bring(folder, models, engine)
+    assert (model.version, len(calls)) == (1, 2)
+    verify(model, models)
 
 
 def test_the_same_import_many_times_at_once_is_one_version(

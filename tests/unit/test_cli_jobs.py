@@ -213,12 +213,24 @@ def test_status_of_a_server_elsewhere_shows_what_it_says(
     server: ScriptedServer, lmaas: Lmaas
 ) -> None:
     model = {
-        **{"id": "echo@1", "name": "echo", "version": 1, "engine": "echo"},
-        **{"context_length": 8192, "tasks": ["generate"], "aliases": [], "workers": 1},
+        "id": "echo@1",
+        "name": "echo",
+        "version": 1,
+        "engine": "echo",
+        "context_length": 8192,
+        "tasks": ["generate"],
+        "aliases": [],
+        "workers": 1,
     }
     worker = {
-        **{"id": "w", "model": "echo@1", "state": "ready", "device": "cpu", "host": "h"},
-        **{"pid": 1, "slots": 8, "busy": 2},
+        "id": "w",
+        "model": "echo@1",
+        "state": "ready",
+        "device": "cpu",
+        "host": "h",
+        "pid": 1,
+        "slots": 8,
+        "busy": 2,
     }
     queue = {"model": "echo@1", "queued": 3, "running": 2}
     server.script = [Answer(200, {"data": [item]}) for item in (model, worker, queue)]

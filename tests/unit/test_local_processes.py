@@ -1,5 +1,6 @@
 """Keeping processes: identity, restart with back-off, ports, logs, plans."""
 
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaas.errors import StartFailed
-from lmaas.local import keeper, logs, ports, process
+from lmaas.local import logs, ports, process
 from lmaas.local.keeper import Keeper
 from lmaas.local.plans import Options, plans
 from lmaas.local.process import Identity
@@ -24,6 +25,7 @@ class Pretender:
         self.pid: int | None = None
         self.starts = 0
         self.refuses = False
+        self.exit_code: int | None = None
 
     def start(self) -> None:
         self.starts += 1
@@ -38,7 +40,7 @@ class Pretender:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(keeper.time, "time", lambda: now[0])
+    monkeypatch.setattr("lmaas.local.keeper.time.time", lambda: now[0])
     return now
 
 
@@ -137,6 +139,22 @@ def test_the_last_line_of_a_log_is_what_it_said_last(tmp_path: Path) -> None:
     assert logs.last_line(log) == "it wrote no log"
     log.write_text("Traceback\n\x1b[31mValueError: broken\x1b[0m\n\n")
     assert logs.last_line(log) == "ValueError: broken"
+
+
+def test_of_json_lines_the_gravest_event_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    lines = [("critical", "the model is gone"), ("error", "not started again"), ("info", "bye")]
+    log.write_text("".join(json.dumps({"level": a, "event": b}) + "\n" for a, b in lines))
+    assert logs.last_line(log) == "the model is gone"
+
+
+def test_who_says_that_it_cannot_run_is_believed_at_once(clock: list[float]) -> None:
+    runner = Pretender()
+    kept = Keeper("worker", runner, Path("worker.log"))
+    kept.start()
+    runner.pid, runner.exit_code = None, 78
+    kept.tend()
+    assert kept.looping
 
 
 def test_a_step_gives_its_output_and_a_failing_one_its_last_words(tmp_path: Path) -> None:

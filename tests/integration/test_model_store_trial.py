@@ -61,7 +61,7 @@ def test_a_tokenizer_that_breaks_its_library_is_refused(
     changes: Callable[[Tokenizer], None], folder: Path
 ) -> None:
     change(folder, changes)
-    with pytest.raises(ModelRefused, match="break the program that reads them"):
+    with pytest.raises(ModelRefused, match=r"break the program|cannot read this text"):
         trial.try_out(folder)
 
 
@@ -100,7 +100,7 @@ def test_refusals_keep_their_words_and_kind(folder: Path) -> None:
         trial.try_out(folder)
     write_lm(folder)
     (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}", encoding="utf-8")
-    with pytest.raises(ModelRefused, match="fails on the message 'Hello': .* no"):
+    with pytest.raises(ModelRefused, match=r"fails on the message 'Hello': .* no"):
         trial.try_out(folder)
 
 
