@@ -6,7 +6,7 @@ _settings = load()
 
 bind = f"{_settings.web_host}:{_settings.web_port}"
 workers = _settings.web_processes
-worker_class = "gthread"
+worker_class = "api.gunicorn_worker.ThreadWorker"
 # Every waiting poll may take one; the rest are for submits and health.
 threads = _settings.max_waiters + 32
 worker_connections = 4 * threads

@@ -29,6 +29,7 @@ def make_app(settings: Settings) -> Celery:
     """The application of one process, for ringing, working or watching."""
     app = Celery("lmaas", broker=settings.redis_url.get_secret_value(), set_as_current=False)
     app.conf.update(
+        broker_transport="bells.transport:Transport",
         result_backend=None,
         task_ignore_result=True,
         task_serializer="json",

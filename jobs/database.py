@@ -4,12 +4,17 @@ Owns the table registry, the engine's settings and the repetition of
 transactions that Postgres itself asks to be run again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, MetaData, Row, TextClause, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import psycopg
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import dialect
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 
@@ -17,7 +22,9 @@ from jobs.errors import DatabaseUnavailable
 from jobs.settings import Settings
 
 T = TypeVar("T")
-Rows = Sequence[Row[Any]]
+Rows = Sequence[Any]
+
+_DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 # Deadlock and serialization failure: run the transaction again.
 _AGAIN = frozenset({"40P01", "40001"})
@@ -84,13 +91,47 @@ _singles: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
 def run(engine: Engine, statement: TextClause, values: Mapping[str, Any]) -> Rows:
-    """Runs one statement as a transaction of its own, in one round trip.
-    The engine must come from `open_engine`."""
+    """Runs one statement as a transaction of its own, in one round trip; rows
+    are named tuples. The engine must come from `open_engine`.
 
-    def work(connection: Connection) -> Rows:
-        return connection.execute(statement, values).fetchall()
+    It goes to the driver over SQLAlchemy's pool: SQLAlchemy's own result
+    machinery costs as much as these statements do (docs/benchmarks.md).
+    """
+    single = _singles[engine]
+    sql = _sql(statement)
 
-    return _repeat(_singles[engine].connect, work)
+    def work(cursor: psycopg.Cursor[Any]) -> Rows:
+        return cursor.execute(sql, values).fetchall()
+
+    return _repeat(lambda: _driver_cursor(single), work)
+
+
+@cache
+def _sql(statement: TextClause) -> bytes:
+    return str(statement.compile(dialect=_DIALECT)).encode()
+
+
+@contextmanager
+def _driver_cursor(single: Engine) -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor on a pooled connection. If that turns out to be dead so are the
+    others, and the pool begins anew."""
+    pooled = single.raw_connection()
+    connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+    try:
+        with connection.cursor(row_factory=namedtuple_row) as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        if connection.closed:
+            pooled.invalidate()
+            single.dispose(close=False)
+            raise _Lost from error
+        raise
+    finally:
+        pooled.close()
+
+
+class _Lost(Exception):
+    """A connection ended under a statement; its cause is the driver's error."""
 
 
 def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -98,7 +139,7 @@ def transact(engine: Engine, work: Callable[[Connection], T]) -> T:
     return _repeat(engine.begin, work)
 
 
-def _repeat(begin: Callable[[], Any], work: Callable[[Connection], T]) -> T:
+def _repeat(begin: Callable[[], Any], work: Callable[[Any], T]) -> T:
     """Runs `work` on a fresh connection, again where that is right.
 
     Deadlocks are run again, and once a connection that turned out to be dead
@@ -110,12 +151,12 @@ def _repeat(begin: Callable[[], Any], work: Callable[[Connection], T]) -> T:
     reconnected = False
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with begin() as connection:
-                return work(connection)
-        except (OperationalError, InterfaceError) as error:
+            with begin() as handle:
+                return work(handle)
+        except (OperationalError, InterfaceError, psycopg.OperationalError, _Lost) as error:
             if attempt < _ATTEMPTS and _sqlstate(error) in _AGAIN:
                 continue
-            if not reconnected and error.connection_invalidated:
+            if not reconnected and _is_lost(error):
                 reconnected = True
                 continue
             raise _unavailable(error) from error
@@ -124,8 +165,12 @@ def _repeat(begin: Callable[[], Any], work: Callable[[Connection], T]) -> T:
     raise DatabaseUnavailable(f"a transaction met {_ATTEMPTS} deadlocks in a row; try again")
 
 
-def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, _Lost) or getattr(error, "connection_invalidated", False)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
 def _unavailable(error: Exception) -> DatabaseUnavailable:

@@ -103,7 +103,7 @@ class QueueDepth:
 def get_many(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, JobView]:
     """Jobs by id, of any tenant: the caller compares `tenant_id`."""
     rows = run(engine, _GET, {"ids": list(ids)})
-    return {row.id: JobView(*tuple(row)) for row in rows}
+    return {row.id: JobView(*row) for row in rows}
 
 
 def get(engine: Engine, tenant_id: UUID, job_id: UUID) -> JobView | None:
@@ -123,7 +123,7 @@ def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobVie
         "version": wanted.version,
         "limit": wanted.limit,
     }
-    return [JobView(*tuple(row)) for row in run(engine, _LIST, values)]
+    return [JobView(*row) for row in run(engine, _LIST, values)]
 
 
 def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:
@@ -133,4 +133,4 @@ def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:
 
 def queue_depths(engine: Engine) -> list[QueueDepth]:
     """How much waits and runs, for each model version."""
-    return [QueueDepth(*tuple(row)) for row in run(engine, _QUEUES, {})]
+    return [QueueDepth(*row) for row in run(engine, _QUEUES, {})]

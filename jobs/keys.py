@@ -103,12 +103,12 @@ def create(
         "scopes": [scope.value for scope in scopes],
         "expires_at": expires_at,
     }
-    return Key(*tuple(run(engine, _CREATE, values)[0])), secret
+    return Key(*(run(engine, _CREATE, values)[0])), secret
 
 
 def list_keys(engine: Engine, tenant_id: UUID) -> list[Key]:
     """A tenant's keys, oldest first, with those that no longer work."""
-    return [Key(*tuple(row)) for row in run(engine, _LIST, {"tenant_id": tenant_id})]
+    return [Key(*row) for row in run(engine, _LIST, {"tenant_id": tenant_id})]
 
 
 def revoke(engine: Engine, tenant_id: UUID, key_id: UUID) -> Key:
@@ -116,7 +116,7 @@ def revoke(engine: Engine, tenant_id: UUID, key_id: UUID) -> Key:
     rows = run(engine, _REVOKE, {"id": key_id, "tenant_id": tenant_id})
     if not rows:
         raise UnknownKey(f"there is no API key {key_id}")
-    return Key(*tuple(rows[0]))
+    return Key(*rows[0])
 
 
 def authenticate(engine: Engine, secret: str) -> Principal | None:

@@ -131,4 +131,4 @@ def end_overdue(engine: Engine) -> list[UUID]:
 
 def live_workers(engine: Engine) -> Sequence[Worker]:
     """All workers with a live lease."""
-    return [Worker(*tuple(row)) for row in run(engine, _LIVE, {})]
+    return [Worker(*row) for row in run(engine, _LIVE, {})]

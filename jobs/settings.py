@@ -41,7 +41,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LMAAS_", frozen=True, extra="ignore")
 
-    database_url: Annotated[SecretStr, AfterValidator(_postgres)] = Field(validation_alias="DATABASE_URL")
+    database_url: Annotated[SecretStr, AfterValidator(_postgres)] = Field(
+        validation_alias="DATABASE_URL"
+    )
     redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
     store: Path = Field(
         default=Path(".lmaas/store"),

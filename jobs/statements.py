@@ -88,7 +88,8 @@ FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.rank
 # ever answered with a success. Locked first, in id order, in `held`.
 FINISH = text("""
 WITH incoming AS MATERIALIZED (
-  SELECT DISTINCT ON (id) * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
+  SELECT DISTINCT ON (id) *
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
     CAST(:reasons AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
     CAST(:texts AS text[]), CAST(:tokens AS int[]), CAST(:first_s AS float8[]))
   AS t(id, attempt, state, reason, code, message, content, tokens, first_s)

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from lmaas import reading
 from lmaas.address import find_address
@@ -13,6 +13,8 @@ from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTime
 from lmaas.keys import Keys
 from lmaas.mapping import map_jobs
 from lmaas.transport import Transport
+
+T = TypeVar("T")
 
 _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
@@ -138,22 +140,22 @@ class Client:
         query["limit"] = page
         while True:
             body = self._transport.request("GET", "/v1/jobs", query=query)
-            yield from (reading.read_job(item) for item in body["data"])
+            yield from reading.read_list(body, reading.read_job)
             if not body.get("next_cursor"):
                 return
             query["cursor"] = body["next_cursor"]
 
     def models(self) -> list[Model]:
         """The model versions that jobs can name."""
-        return [reading.read_model(item) for item in self._list("models")]
+        return self._list("models", reading.read_model)
 
     def workers(self) -> list[Worker]:
         """The workers that live now."""
-        return [reading.read_worker(item) for item in self._list("workers")]
+        return self._list("workers", reading.read_worker)
 
     def queues(self) -> list[Queue]:
         """What waits and runs for each model version."""
-        return [reading.read_queue(item) for item in self._list("queues")]
+        return self._list("queues", reading.read_queue)
 
     def map(
         self,
@@ -178,9 +180,8 @@ class Client:
         options = {"model": model, "task": task, **options}
         return map_jobs(self, items, options, in_flight, progress=progress, ordered=ordered)
 
-    def _list(self, what: str) -> list[dict[str, Any]]:
-        data: list[dict[str, Any]] = self._transport.request("GET", f"/v1/{what}")["data"]
-        return data
+    def _list(self, what: str, read: reading.Read[T]) -> list[T]:
+        return reading.read_list(self._transport.request("GET", f"/v1/{what}"), read)
 
 
 def _id(text: str) -> str:

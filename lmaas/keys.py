@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmaas.answers import Key
-from lmaas.reading import read_key
+from lmaas.reading import read_key, read_list
 from lmaas.transport import Transport
 
 
@@ -28,7 +28,7 @@ class Keys:
 
     def ls(self) -> list[Key]:
         """All keys, without their secrets."""
-        return [read_key(item) for item in self._transport.request("GET", "/v1/keys")["data"]]
+        return read_list(self._transport.request("GET", "/v1/keys"), read_key)
 
     def revoke(self, key_id: str) -> Key:
         """Ends a key at once; the revoked key."""

@@ -53,6 +53,8 @@ class _Crew:
         try:
             while (taken := self._take()) is not None:
                 self.done.put(self._run(*taken))
+        except BaseException as error:  # noqa: BLE001  a bug must not lose an item in silence
+            self.broken = error
         finally:
             self.done.put(None)
 

@@ -3,17 +3,52 @@
 Unknown fields are ignored, so that an older client reads a newer server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from lmaas.answers import Job, JobError, Key, Model, Queue, Result, Timings, Usage, Worker
+from lmaas.errors import ServerFailed
+
+T = TypeVar("T")
+Read = Callable[[Mapping[str, Any]], T]
+
+
+def _answer(read: Read[T]) -> Read[T]:
+    """Turns a body that is not what was asked for into an error with a name."""
+
+    @wraps(read)
+    def checked(body: Mapping[str, Any]) -> T:
+        try:
+            return read(body)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServerFailed(
+                f"the answer is none of LMaaS ({type(error).__name__}: {error}); "
+                "is the address right, and this package new enough?",
+                status=200,
+                code="not_an_answer",
+            ) from error
+
+    return checked
+
+
+def read_list(body: Mapping[str, Any], read: Read[T]) -> list[T]:
+    """The items of a list answer."""
+    items = _items(body)
+    return [read(item) for item in items]
+
+
+@_answer
+def _items(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(body["data"])
 
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+@_answer
 def read_job(body: Mapping[str, Any]) -> Job:
     """A job from the server's JSON."""
     result, error, timings = body.get("result"), body.get("error"), body.get("timings") or {}
@@ -52,6 +87,7 @@ def _error(body: Mapping[str, Any]) -> JobError:
     )
 
 
+@_answer
 def read_model(body: Mapping[str, Any]) -> Model:
     """A model version from the server's JSON."""
     plain = {name: body[name] for name in ("id", "name", "version", "context_length", "engine")}
@@ -64,17 +100,20 @@ def read_model(body: Mapping[str, Any]) -> Model:
     )
 
 
+@_answer
 def read_worker(body: Mapping[str, Any]) -> Worker:
     """A worker from the server's JSON."""
     names = ("id", "model", "state", "device", "host", "pid", "slots", "busy")
     return Worker(**{name: body[name] for name in names})
 
 
+@_answer
 def read_queue(body: Mapping[str, Any]) -> Queue:
     """A queue from the server's JSON."""
     return Queue(body["model"], body["queued"], body["running"])
 
 
+@_answer
 def read_key(body: Mapping[str, Any]) -> Key:
     """An API key from the server's JSON."""
     return Key(

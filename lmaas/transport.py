@@ -1,5 +1,6 @@
 """Requests to the server, with bounded retries where a second try cannot do harm."""
 
+import json
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from lmaas.errors import BadUsage, RequestRefused, ServerAnswer, ServerFailed, S
 from lmaas.version import __version__
 
 _AGAIN = frozenset({429, 502, 503, 504})
+_JSON = {"Content-Type": "application/json"}
 _LONGEST_PAUSE_S = 30.0
 
 
@@ -63,15 +65,16 @@ class Transport:
         are always tried again, as `Retry-After` says, for `patience_s` in all.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
+        content = None if body is None else _encode(body)
         deadline = time.monotonic() + self._patience_s
         for attempt in range(1_000_000):
             try:
                 answer = self._http.request(
                     method,
                     path,
-                    json=body,
+                    content=content,
                     params=query,
-                    headers=headers,
+                    headers={**_JSON, **(headers or {})} if content else headers,
                     timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
                 )
             except httpx2.RequestError as error:
@@ -97,6 +100,13 @@ class Transport:
             f"no server answers at {self.base_url} ({reason}); "
             "is it running? `lmaas status` tells, `lmaas up` starts one on this machine"
         )
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:  # NaN, a lone surrogate, an object
+        raise BadUsage(f"the request cannot be written as JSON: {error}") from error
 
 
 def _pause(attempt: int, retry_after: str | None) -> float:

@@ -19,6 +19,7 @@ from lmaas.local.postgres import EmbeddedPostgres
 from lmaas.local.valkey import EmbeddedValkey
 from migrations.__main__ import upgrade
 from tests.conditions import ROOT
+from workers.convert import convert, smollm2_file
 
 _TEMPLATE = "lmaas_template"
 _numbers = itertools.count(1)
@@ -112,13 +113,9 @@ def _admin(server: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def smollm2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real SmolLM2-135M-Instruct as safetensors: converted once, kept in .lmaas/."""
-    import subprocess
-    import sys
-
+def smollm2_folder() -> Path:
+    """Real SmolLM2-135M-Instruct as safetensors, converted once per checkout;
+    the folder that `lmaas up` imports too."""
     folder = ROOT / ".lmaas" / "convert" / "smollm2"
-    if not (folder / "config.json").exists():
-        command = [sys.executable, "-m", "workers.convert", "--smollm2", "--out", str(folder)]
-        subprocess.run(command, cwd=ROOT, check=True, timeout=240)
+    convert(smollm2_file(), folder)
     return folder

@@ -116,6 +116,12 @@ class Supervisor:
     def _watch(self) -> None:
         readiness = Readiness(self._memory, self._options)
         self._say("waiting for the web server")
+        try:
+            self._keep_watch(readiness)
+        finally:
+            readiness.close()
+
+    def _keep_watch(self, readiness: Readiness) -> None:
         bounded = time.monotonic()
         while not self.signals:
             changed = [keeper.tend() for keeper in self._keepers()]
@@ -133,7 +139,7 @@ class Supervisor:
         for keeper in self._keepers():
             if keeper.looping:
                 raise StartFailed(
-                    f"{keeper.name} ends again and again (exit {keeper.last_exit}): "
+                    f"{keeper.name} does not stay up (exit {keeper.last_exit}): "
                     f"{logs.last_line(keeper.log)}; see {keeper.log}"
                 )
         step = readiness.look()

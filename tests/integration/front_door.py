@@ -56,9 +56,7 @@ class FrontDoor:
         tenant_id = keys.ensure_tenant(self.engine, tenant)
         return keys.create(self.engine, tenant_id, "test", list(scopes or Scope))[1]
 
-    def send(
-        self, method: str, path: str, *, key: str | None = None, **more: Any
-    ) -> TestResponse:
+    def send(self, method: str, path: str, *, key: str | None = None, **more: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {key or self.secret}"} | more.pop("headers", {})
         return self.client.open(path, method=method, headers=headers, **more)
 

@@ -110,9 +110,7 @@ def test_json_that_is_no_object_is_422(sent: str, door: FrontDoor) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_bad_field_is_422_and_named(
-    changes: dict[str, Any], param: str, door: FrontDoor
-) -> None:
+def test_a_bad_field_is_422_and_named(changes: dict[str, Any], param: str, door: FrontDoor) -> None:
     status, code, named, message = refusal(door.submit(GOOD | changes))
     assert (status, code) == (422, "invalid_request")
     assert named is not None

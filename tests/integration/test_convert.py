@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from jobs.errors import ModelRefused
 from models_store.importer import import_folder
-from tests.integration.smollm2_folder import smollm2_folder
 from workers import convert
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -55,8 +54,8 @@ def test_a_conversion_is_quiet_and_the_second_one_returns_at_once(tmp_path: Path
     assert [part["type"] for part in parts] == ["Digits", "ByteLevel"]
 
 
-def test_the_weights_are_those_of_the_gguf_file() -> None:
-    tensors = load_file(smollm2_folder() / "model.safetensors")
+def test_the_weights_are_those_of_the_gguf_file(smollm2_folder: Path) -> None:
+    tensors = load_file(smollm2_folder / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
     assert "lm_head.weight" not in tensors
     source = {tensor.name: tensor for tensor in GGUFReader(convert.smollm2_file()).tensors}
@@ -72,8 +71,8 @@ def test_the_weights_are_those_of_the_gguf_file() -> None:
         assert torch.equal(tensors[ours], expected)
 
 
-def test_a_chat_ends_at_the_token_that_ends_a_turn() -> None:
-    folder = smollm2_folder()
+def test_a_chat_ends_at_the_token_that_ends_a_turn(smollm2_folder: Path) -> None:
+    folder = smollm2_folder
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     ends = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     assert ends["eos_token_id"] == tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
@@ -88,9 +87,11 @@ def test_a_chat_ends_at_the_token_that_ends_a_turn() -> None:
     assert text.endswith("<|im_end|>")
 
 
-def test_the_folder_goes_into_the_model_store(tmp_path: Path, engine: Engine) -> None:
+def test_the_folder_goes_into_the_model_store(
+    tmp_path: Path, engine: Engine, smollm2_folder: Path
+) -> None:
     model = import_folder(
-        smollm2_folder(), name="smollm2", models_folder=tmp_path / "models", engine=engine
+        smollm2_folder, name="smollm2", models_folder=tmp_path / "models", engine=engine
     )
     assert (model.tasks, model.context_length) == (("generate", "chat"), 8192)
 

@@ -9,11 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models_store.prompt import PromptRenderer
-from tests.integration.engine_fixtures import smollm2_folder
 from tests.unit.engine_models import Driver
 from workers.engines.lm import LmEngine
 
-__all__ = ["smollm2_folder"]
 
 TOPICS = (
     "the sea at night",

@@ -40,9 +40,7 @@ def tenant(engine: Engine) -> UUID:
 
 
 def renew(engine: Engine, worker_id: UUID, *, lease_s: float = 60, state: str = "ready") -> bool:
-    return leases.renew(
-        engine, worker_id, state=state, slots=8, stale_writes=3, lease_s=lease_s
-    )
+    return leases.renew(engine, worker_id, state=state, slots=8, stale_writes=3, lease_s=lease_s)
 
 
 def expire(engine: Engine, worker_id: UUID) -> None:

@@ -14,7 +14,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import AutoTokenizer
 
 from models_store.prompt import PromptRenderer
-from tests.integration.smollm2_folder import smollm2_folder
 
 Messages = list[dict[str, str]]
 
@@ -60,13 +59,13 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def smollm2() -> PromptRenderer:
-    return PromptRenderer.load(smollm2_folder())
+def smollm2(smollm2_folder: Path) -> PromptRenderer:
+    return PromptRenderer.load(smollm2_folder)
 
 
 @pytest.fixture(scope="module")
-def reference() -> Any:
-    return AutoTokenizer.from_pretrained(smollm2_folder())
+def reference(smollm2_folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(smollm2_folder)
 
 
 @pytest.mark.parametrize("case", CONVERSATIONS)

@@ -89,6 +89,7 @@ def engine(
     prompt_tokens_per_step: int = 512,
     ends: int | list[int] | None = None,
     device: str = "cpu",
+    fused: bool = True,
 ) -> LmEngine:
     """An engine with the same weights as `network(family)`."""
     kind, config, extra = FAMILIES[family]
@@ -96,7 +97,7 @@ def engine(
     model.load_state_dict(network(family).state_dict())
     model.generation_config.eos_token_id = ends
     return LmEngine(
-        describe(model.to(device), byte_vocabulary()),
+        describe(model.to(device), byte_vocabulary(), fused=fused),
         slots=slots,
         kv_tokens=kv_tokens,
         prompt_tokens_per_step=prompt_tokens_per_step,

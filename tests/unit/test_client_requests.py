@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,29 @@ def test_what_is_no_url_of_a_server_is_refused(url: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("LMAAS_URL", url or "nonsense")
     with pytest.raises(BadUsage, match="not a URL"):
         Client(url or None, KEY)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parameters"),
+    [("lone \ud800", {}), ("hi", {"temperature": float("nan")}), ("hi", {"stop": object()})],
+)
+def test_what_json_cannot_hold_is_wrong_usage(
+    server: ScriptedServer, client: Client, prompt: str, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(BadUsage, match="cannot be written as JSON"):
+        client.submit(model="echo", prompt=prompt, **parameters)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("body", [{"id": 1}, {"data": None}, {"data": [7]}])
+def test_an_answer_of_some_other_server_is_an_error_with_a_name(
+    server: ScriptedServer, client: Client, body: dict[str, Any]
+) -> None:
+    server.script = [Answer(200, body), Answer(200, body)]
+    with pytest.raises(ServerFailed, match="none of LMaaS"):
+        client.get("job-1")
+    with pytest.raises(ServerFailed, match="none of LMaaS"):
+        client.models()
 
 
 @pytest.mark.parametrize("job_id", ["", "../keys", "a b", "a/b"])

@@ -10,9 +10,10 @@ from workers.engines.lm import families
 LENGTHS = [1, 5, 17, 40, 63, 64, 65, 90, 130]
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_text_equals_generate_whatever_the_batch(family: str) -> None:
-    driver = Driver(engine(family))
+def test_greedy_text_equals_generate_whatever_the_batch(family: str, fused: bool) -> None:
+    driver = Driver(engine(family, fused=fused))
     tokens = 40
     expected = {
         driver.add(prompt, tokens): text_of(reference(family, prompt, tokens))
@@ -23,11 +24,11 @@ def test_greedy_text_equals_generate_whatever_the_batch(family: str) -> None:
     assert {c.reason for c in found.values()} == {"length"}
 
 
-@pytest.mark.parametrize("family", ["gemma3_text", "qwen2-window"])
-def test_a_sliding_window_forgets_what_left_it(family: str) -> None:
-    long = 5 * WINDOW
-    driver = Driver(engine(family, prompt_tokens_per_step=WINDOW + 5))
-    prompt = prompts([long])[0]
+@pytest.mark.parametrize("per_step", [WINDOW + 5, 512])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_long_prompts_and_what_left_a_sliding_window(family: str, per_step: int) -> None:
+    driver = Driver(engine(family, prompt_tokens_per_step=per_step))
+    prompt = prompts([14 * WINDOW])[0]
     id = driver.add(prompt, 30)
     assert driver.finish()[id].text == text_of(reference(family, prompt, 30))
 

@@ -42,6 +42,20 @@ def attend(
     """
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # every attention layer has its number
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+    answer = attend_rows(batch, layer, query, key, value, scaling, sliding_window)
+    return answer[None], None
+
+
+def attend_rows(
+    batch: Batch,
+    layer: int,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float,
+    window: int | None,
+) -> torch.Tensor:
+    """As `attend`, for tensors of [rows, heads, head_dim]."""
     answer = torch.empty_like(query, memory_format=torch.contiguous_format)
     answer[batch.used_rows :] = 0
     for rows in batch.pools:
@@ -49,13 +63,13 @@ def attend(
         _write(keys, rows, key)
         _write(values, rows, value)
         if rows.decode.slots:
-            _decode(rows, keys, values, query, answer, scaling, sliding_window)
+            _decode(rows, keys, values, query, answer, scaling, window)
         for run in rows.runs:
             if part := run.alone:
-                _long(rows, run, part, keys, values, query, answer, scaling, sliding_window)
+                _long(rows, run, part, keys, values, query, answer, scaling, window)
             else:
-                _short(rows, run, keys, values, query, answer, scaling, sliding_window)
-    return answer[None], None
+                _short(rows, run, keys, values, query, answer, scaling, window)
+    return answer
 
 
 def _write(slots: torch.Tensor, rows: PoolRows, new: torch.Tensor) -> None:

@@ -72,6 +72,7 @@ class Batch:
         self.sequences: list[Sequence] = []
         self._ids: list[int] = []
         self._wanted: list[int] = []
+        self._rotations: dict[int, tuple[object, torch.Tensor, torch.Tensor]] = {}
         parts: dict[int, list[Part]] = {}
         for sequence, tokens in prompts:
             part = Part(sequence, sequence.cached, sequence.cached + tokens)
@@ -104,6 +105,20 @@ class Batch:
         self.positions = torch.tensor([positions + padding], device=device)
         repeated = [0] * _padding(len(self._wanted))
         self.wanted = torch.tensor(self._wanted + repeated, device=device)
+
+    def rotation(
+        self, embeddings: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of all rows, [rows, 1, head_dim], the first half
+        of the sines negated: x * cos + roll(x) * sin turns a head. Computed
+        once for each pair that the layers share."""
+        cos, sin = embeddings
+        if id(cos) not in self._rotations:
+            half = sin.shape[-1] // 2
+            signed = torch.cat((-sin[0, :, :half], sin[0, :, half:]), dim=-1)
+            # The pair is kept, so that its id stays its own.
+            self._rotations[id(cos)] = (embeddings, cos[0][:, None], signed[:, None])
+        return self._rotations[id(cos)][1:]
 
     def done(self) -> None:
         """Notes that keys and values of all rows are in the cache now."""

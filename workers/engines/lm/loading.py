@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from jobs.errors import ModelRefused
 from workers.engines.detokenizer import Vocabulary
-from workers.engines.lm import attention, families, packing
+from workers.engines.lm import attention, families, fusing
 from workers.engines.lm.pool import KvShape
 
 
@@ -49,8 +49,11 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     return describe(network.to(device).eval(), vocabulary)
 
 
-def describe(network: PreTrainedModel, vocabulary: Vocabulary) -> LoadedModel:
-    """Prepares a model for running and reads what the engine must know of it."""
+def describe(
+    network: PreTrainedModel, vocabulary: Vocabulary, *, fused: bool = True
+) -> LoadedModel:
+    """Reads what the engine must know of a model, and lets it run faster
+    where the device allows it, unless `fused` is off."""
     config = network.config
     heads = config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -61,7 +64,8 @@ def describe(network: PreTrainedModel, vocabulary: Vocabulary) -> LoadedModel:
         dtype=network.dtype,
         device=network.device,
     )
-    packing.pack(network)
+    if fused:
+        fusing.fuse(network)
     return LoadedModel(
         network, vocabulary, int(config.max_position_embeddings), _ends(network), shape
     )

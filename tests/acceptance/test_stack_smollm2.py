@@ -1,0 +1,162 @@
+"""The whole system on a real model: SmolLM2 answers, and survives its worker's death."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from jobs.database import open_engine
+from jobs.settings import Settings
+from tests.conditions import eventually
+from tests.invariants import check_all_ended, unfinished
+from tests.stack import Stack
+
+MODEL = "smollm2-135m-instruct"
+PROMPTS = [
+    "What is the capital of France?",
+    "Name three colours.",
+    "Write a sentence about rain.",
+    "What do bees make?",
+    "Say hello in Spanish.",
+    "Which planet is the largest?",
+]
+
+
+@pytest.fixture(scope="module")
+def stack(
+    module_database_url: str,
+    redis_url: str,
+    smollm2_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    started = Stack(
+        tmp_path_factory.mktemp("smollm2"),
+        database_url=module_database_url,
+        redis_url=redis_url,
+        LMAAS_MODEL=MODEL,
+        LMAAS_DTYPE="float32",
+        LMAAS_DEVICE="cpu",
+        LMAAS_SLOTS="16",
+    )
+    arguments = ["--name", MODEL, "--alias", "smollm2"]
+    started.command("models_store", "import", str(smollm2_folder), *arguments)
+    started.start("web", "dispatcher", "worker")
+    started.ready()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def engine(module_database_url: str, redis_url: str) -> Iterator[Engine]:
+    settings = Settings.model_validate(
+        {"DATABASE_URL": module_database_url, "REDIS_URL": redis_url}
+    )
+    engine = open_engine(settings, application="tests")
+    yield engine
+    engine.dispose()
+
+
+def chat(prompt: str, **parameters: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": prompt}]
+    return {
+        "task": "chat",
+        "model": "smollm2",
+        "input": {"messages": messages},
+        "parameters": {"max_tokens": 24, **parameters},
+    }
+
+
+def ended(stack: Stack, body: dict[str, Any]) -> dict[str, Any]:
+    answer = stack.http.post("/v1/jobs", json=body, headers={"Prefer": "wait=60"})
+    assert answer.status_code == 200, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+def test_a_chat_is_answered_by_the_pinned_version_with_usage_and_timings(stack: Stack) -> None:
+    job = ended(stack, chat("What is the capital of France?", max_tokens=60))
+    assert job["status"] == "succeeded"
+    assert job["model"] == f"{MODEL}@1"
+    assert "Paris" in job["result"]["text"]
+    assert job["result"]["finish_reason"] == "stop"
+    usage = job["result"]["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    names = ("queued_at", "started_at", "first_token_at", "finished_at")
+    moments = [datetime.fromisoformat(job["timings"][name]) for name in names]
+    assert moments == sorted(moments)
+
+
+def test_greedy_answers_are_the_same_alone_and_in_a_full_batch(stack: Stack) -> None:
+    alone = [ended(stack, chat(prompt))["result"]["text"] for prompt in PROMPTS]
+    with ThreadPoolExecutor(len(PROMPTS)) as pool:
+        together = list(pool.map(lambda prompt: ended(stack, chat(prompt)), PROMPTS))
+    assert [job["result"]["text"] for job in together] == alone
+
+
+def test_a_seed_repeats_a_sampled_answer_and_another_seed_changes_it(stack: Stack) -> None:
+    def sampled(seed: int) -> str:
+        body = chat("Tell me a story.", temperature=1.2, seed=seed)
+        text: str = ended(stack, body)["result"]["text"]
+        return text
+
+    assert sampled(1) == sampled(1) != sampled(2)
+
+
+def test_a_stop_string_ends_the_text_before_it(stack: Stack) -> None:
+    free = ended(stack, chat("What is the capital of France?"))["result"]["text"]
+    job = ended(stack, chat("What is the capital of France?", stop=["Paris"]))
+    assert job["result"]["text"] == free.partition("Paris")[0]
+    assert job["result"]["finish_reason"] == "stop"
+
+
+def test_generate_continues_the_prompt_as_it_stands(stack: Stack) -> None:
+    body = {
+        "task": "generate",
+        "model": MODEL,
+        "input": {"prompt": "One, two, three, four,"},
+        "parameters": {"max_tokens": 4},
+    }
+    job = ended(stack, body)
+    assert "five" in job["result"]["text"]
+    assert job["result"]["usage"]["completion_tokens"] <= 4
+
+
+def test_a_cancelled_answer_keeps_the_text_so_far(stack: Stack) -> None:
+    body = chat("Write a very long story about a dragon.", max_tokens=2000)
+    job = stack.http.post("/v1/jobs", json=body).json()
+    own = job["urls"]["self"]
+    eventually(lambda: stack.http.get(own).json()["status"] == "running")
+    assert stack.http.post(job["urls"]["cancel"]).json()["cancel_requested"]
+    gone = stack.http.get(own, params={"wait": 20}).json()
+    assert gone["status"] == "cancelled"
+    assert gone["result"]["finish_reason"] == "cancelled"
+    assert gone["result"]["usage"]["completion_tokens"] < 2000
+
+
+def test_every_job_ends_exactly_once_when_the_worker_is_killed_in_mid_decode(
+    stack: Stack, engine: Engine
+) -> None:
+    def submit(number: int) -> str:
+        body = chat(PROMPTS[number % len(PROMPTS)] + f" ({number})", max_tokens=48)
+        url: str = stack.http.post("/v1/jobs", json=body).json()["urls"]["self"]
+        return url
+
+    urls = [submit(number) for number in range(24)]
+    worker = eventually(lambda: _busy_worker(stack))
+    os.kill(worker["pid"], signal.SIGKILL)
+    eventually(lambda: unfinished(engine) == 0, within_s=90, what="all jobs ended")
+    jobs = [stack.http.get(url).json() for url in urls]
+    assert {job["status"] for job in jobs} == {"succeeded"}
+    assert max(job["attempt"] for job in jobs) == 2
+    check_all_ended(engine)
+
+
+def _busy_worker(stack: Stack) -> dict[str, Any] | None:
+    workers = stack.http.get("/v1/workers").json()["data"]
+    return next((worker for worker in workers if worker["busy"] >= 8), None)
