@@ -8,12 +8,13 @@ from sqlalchemy import text
 
 # Accepted means durable: job, input and first event appear together or not at
 # all. A repetition after a lost connection finds the id taken and adds nothing.
-SUBMIT = text("""
-WITH job AS (
+_SUBMIT = """
+job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
                     rank, prompt_tokens, max_tokens)
-  VALUES (:id, :tenant_id, :task, :model, :version, :priority, :client_address,
-          clock_timestamp() + make_interval(secs => :offset_s), :prompt_tokens, :max_tokens)
+  SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
+         clock_timestamp() + make_interval(secs => :offset_s), :prompt_tokens, :max_tokens
+  {source}
   ON CONFLICT (id) DO NOTHING
   RETURNING id, submitted_at
 ), input AS (
@@ -22,13 +23,18 @@ WITH job AS (
 )
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 RETURNING (SELECT submitted_at FROM job) AS submitted_at
-""")
+"""
 
-REMEMBER_KEY = text("""
-INSERT INTO idempotency_keys (tenant_id, key, body_sha256, job_id)
-VALUES (:tenant_id, :key, :body_sha256, :job_id)
-ON CONFLICT DO NOTHING RETURNING job_id
-""")
+SUBMIT = text(f"WITH {_SUBMIT.format(source='')}")
+
+# The same, if the tenant's key is new: the key's row and the job's stand or fall together.
+SUBMIT_ONCE = text(f"""
+WITH key AS (
+  INSERT INTO idempotency_keys (tenant_id, key, body_sha256, job_id)
+  VALUES (:tenant_id, :key, :body_sha256, :id)
+  ON CONFLICT DO NOTHING RETURNING job_id
+), {_SUBMIT.format(source="FROM key")}
+""")  # noqa: S608 - only constants are joined
 
 RECALL_KEY = text("""
 SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from jobs import statements
-from jobs.database import run, transact
+from jobs.database import run
 from jobs.errors import IdempotencyConflict
 from jobs.states import CLASS_OFFSET_S, Priority, State
 
@@ -108,15 +108,27 @@ class TaskManager:
         if idempotency is None:
             rows = run(self._engine, statements.SUBMIT, values)
             return Accepted(job.id, rows[0].submitted_at if rows else None)
+        values |= {"key": idempotency.key, "body_sha256": idempotency.body_sha256}
+        rows = run(self._engine, statements.SUBMIT_ONCE, values)
+        if rows:
+            return Accepted(job.id, rows[0].submitted_at)
+        known = self._recall(job.tenant_id, idempotency)
+        # None: the key was forgotten between the two looks, so now it is new.
+        return self.submit(job, idempotency) if known is None else Accepted(known, None)
 
-        def work(connection: Connection) -> Accepted:
-            existing = _remember(connection, job, idempotency)
-            if existing is not None:
-                return Accepted(existing, None)
-            row = connection.execute(statements.SUBMIT, values).first()
-            return Accepted(job.id, row.submitted_at if row else None)
-
-        return transact(self._engine, work)
+    def _recall(self, tenant_id: UUID, idempotency: Idempotency) -> UUID | None:
+        """The job that a known key made."""
+        values = {"tenant_id": tenant_id, "key": idempotency.key}
+        known = next(iter(run(self._engine, statements.RECALL_KEY, values)), None)
+        if known is None:
+            return None
+        if bytes(known.body_sha256) != idempotency.body_sha256:
+            raise IdempotencyConflict(
+                "this Idempotency-Key was used before with another body; "
+                "use a new key for a new job",
+                param="Idempotency-Key",
+            )
+        return UUID(str(known.job_id))
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is
@@ -184,25 +196,6 @@ def _values(job: NewJob) -> dict[str, Any]:
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
     }
-
-
-def _remember(connection: Connection, job: NewJob, idempotency: Idempotency) -> UUID | None:
-    """Ties the key to this job; the id of the job it is tied to already, if any."""
-    values = {
-        "tenant_id": job.tenant_id,
-        "key": idempotency.key,
-        "body_sha256": idempotency.body_sha256,
-        "job_id": job.id,
-    }
-    if connection.execute(statements.REMEMBER_KEY, values).first() is not None:
-        return None
-    recalled = connection.execute(statements.RECALL_KEY, values).one()
-    if bytes(recalled.body_sha256) != idempotency.body_sha256:
-        raise IdempotencyConflict(
-            "this Idempotency-Key was used before with another body; use a new key for a new job",
-            param="Idempotency-Key",
-        )
-    return UUID(str(recalled.job_id))
 
 
 def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:

@@ -1,20 +1,40 @@
 """Requests to the server, with bounded retries where a second try cannot do harm."""
 
+import itertools
 import json
 import random
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
-from lmaas.errors import BadUsage, RequestRefused, ServerAnswer, ServerFailed, ServerUnreachable
+from lmaas.errors import (
+    BadUsage,
+    LmaasError,
+    RequestRefused,
+    ServerAnswer,
+    ServerFailed,
+    ServerUnreachable,
+)
 from lmaas.version import __version__
 
-_AGAIN = frozenset({429, 502, 503, 504})
+# The server says that it did nothing; a proxy in between cannot know.
+_REFUSED_FOR_NOW = frozenset({429, 503})
+_LOST_ON_THE_WAY = frozenset({502, 504})
 _JSON = {"Content-Type": "application/json"}
 _LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Setback:
+    """A try that gave no answer; `again` if another one can do no harm."""
+
+    error: LmaasError
+    again: bool
+    retry_after: str | None = None
 
 
 class Transport:
@@ -66,33 +86,37 @@ class Transport:
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
         content = None if body is None else _encode(body)
+        request = self._http.build_request(
+            method,
+            path,
+            content=content,
+            params=query,
+            headers={**_JSON, **(headers or {})} if content else headers,
+            timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
+        )
         deadline = time.monotonic() + self._patience_s
-        for attempt in range(1_000_000):
-            try:
-                answer = self._http.request(
-                    method,
-                    path,
-                    content=content,
-                    params=query,
-                    headers={**_JSON, **(headers or {})} if content else headers,
-                    timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
-                )
-            except httpx2.RequestError as error:
-                never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
-                failure: ServerAnswer | ServerUnreachable = self._unreachable(error)
-                if not (repeatable or never_sent):
-                    raise failure from error
-                pause_s = _pause(attempt, None)
-            else:
-                if answer.status_code < 400:
-                    return _object(answer)
-                failure = _failure(answer)
-                if answer.status_code not in _AGAIN:
-                    raise failure
-                pause_s = _pause(attempt, answer.headers.get("Retry-After"))
-            if time.monotonic() + pause_s > deadline or self._closed.wait(pause_s):
-                raise failure
-        raise ServerUnreachable(f"{self.base_url} was asked too often")
+        for attempt in itertools.count():
+            outcome = self._try(request, repeatable=repeatable)
+            if not isinstance(outcome, _Setback):
+                return outcome
+            pause_s = _pause(attempt, outcome.retry_after)
+            late = time.monotonic() + pause_s > deadline
+            if not outcome.again or late or self._closed.wait(pause_s):
+                raise outcome.error
+        raise AssertionError("unreachable: the count has no end")
+
+    def _try(self, request: httpx2.Request, *, repeatable: bool) -> "dict[str, Any] | _Setback":
+        try:
+            answer = self._http.send(request)
+        except httpx2.RequestError as error:
+            never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            return _Setback(self._unreachable(error), again=repeatable or never_sent)
+        if answer.status_code < 400:
+            return _object(answer)
+        again = answer.status_code in _REFUSED_FOR_NOW or (
+            repeatable and answer.status_code in _LOST_ON_THE_WAY
+        )
+        return _Setback(_failure(answer), again, answer.headers.get("Retry-After"))
 
     def _unreachable(self, error: httpx2.RequestError) -> ServerUnreachable:
         reason = str(error) or type(error).__name__

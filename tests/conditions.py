@@ -10,7 +10,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 
 
-def eventually(look: Callable[[], T], *, within_s: float = 30, what: str = "") -> T:
+def eventually(look: Callable[[], T | None], *, within_s: float = 30, what: str = "") -> T:
     """The first true value of `look`; fails with its last value after the bound."""
     deadline = time.monotonic() + within_s
     while True:

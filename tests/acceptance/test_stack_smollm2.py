@@ -1,7 +1,10 @@
 """The whole system on a real model: SmolLM2 answers, and survives its worker's death."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -13,7 +16,7 @@ from sqlalchemy import Engine
 
 from jobs.database import open_engine
 from jobs.settings import Settings
-from tests.conditions import eventually
+from tests.conditions import ROOT, eventually
 from tests.invariants import check_all_ended, unfinished
 from tests.stack import Stack
 
@@ -160,3 +163,28 @@ def test_every_job_ends_exactly_once_when_the_worker_is_killed_in_mid_decode(
 def _busy_worker(stack: Stack) -> dict[str, Any] | None:
     workers = stack.http.get("/v1/workers").json()["data"]
     return next((worker for worker in workers if worker["busy"] >= 8), None)
+
+
+def run_example(stack: Stack, name: str, given: str = "") -> str:
+    environment = os.environ | {
+        "LMAAS_URL": str(stack.http.base_url),
+        "LMAAS_API_KEY": stack.key,
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name)],
+        input=given, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_of_one_chat_runs(stack: Stack) -> None:
+    assert "ended by" in run_example(stack, "ask.py")
+
+
+def test_the_example_of_a_pipeline_answers_every_line_in_order(stack: Stack) -> None:
+    given = "The cat sat on the mat all day.\n\nRain is expected tomorrow in the north.\n"
+    records = [json.loads(line) for line in run_example(stack, "pipeline.py", given).splitlines()]
+    assert [record["index"] for record in records] == [0, 1]
+    assert all(record["text"] for record in records)

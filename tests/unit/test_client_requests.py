@@ -81,6 +81,15 @@ def test_a_new_api_key_is_not_asked_for_twice_when_the_answer_is_lost(
     assert len(server.requests) == 1
 
 
+def test_a_bad_gateway_may_have_made_the_key_so_it_is_not_asked_again(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [Answer(502, b"proxy")]
+    with pytest.raises(ServerFailed):
+        client.keys.create("ci")
+    assert len(server.requests) == 1
+
+
 def test_retry_after_is_waited_for(server: ScriptedServer, client: Client) -> None:
     server.script = [refusal(429, "rate_limited", Retry_After="0.4")]
     begun = time.monotonic()
