@@ -48,7 +48,9 @@ def of_error(error: LmaasError) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     response = answer(status, error.message, error.code, error.param)
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="lmaas", Basic realm="lmaas"'
+        # A header each: browsers read one challenge in a line, and ask for a password.
+        for scheme in ("Bearer", "Basic"):
+            response.headers.add("WWW-Authenticate", f'{scheme} realm="lmaas"')
     return response
 
 

@@ -25,11 +25,11 @@ def queue_name(model: str, version: int) -> str:
     return f"model.{model}.{version}"
 
 
-def make_app(settings: Settings) -> Celery:
-    """The application of one process, for ringing, working or watching."""
+def make_app(settings: Settings, *, hears: bool = False) -> Celery:
+    """The application of one process, for ringing, watching, or (`hears`)
+    working: then garbage in a queue is passed over instead of ending it."""
     app = Celery("lmaas", broker=settings.redis_url.get_secret_value(), set_as_current=False)
     app.conf.update(
-        broker_transport="bells.transport:Transport",
         result_backend=None,
         task_ignore_result=True,
         task_serializer="json",
@@ -53,6 +53,9 @@ def make_app(settings: Settings) -> Celery:
             "visibility_timeout": 3600,
         },
     )
+    if hears:
+        # Not for Flower: it knows queues by the name of the plain transport.
+        app.conf.broker_transport = "bells.transport:Transport"
     return app
 
 

@@ -41,6 +41,8 @@ def listening_client(settings: Settings, wait_s: float) -> Redis:
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
+        # Anybody with the password can write bytes that are no text.
+        encoding_errors="replace",
     )
 
 

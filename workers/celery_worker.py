@@ -28,7 +28,7 @@ def serve(settings: Settings, *, model: str, version: int, slots: int, run: Run,
     `leaving` is called when the shutdown begins; it must let every `run` end,
     since Celery waits for its threads without a bound.
     """
-    app = make_app(settings)
+    app = make_app(settings, hears=True)
 
     @app.task(name=RUN)  # type: ignore[untyped-decorator]
     def bell(ids: list[str]) -> dict[str, str]:
