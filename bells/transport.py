@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 _NO_MESSAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
-class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(redis.Channel):
     """Drops what is no message; it has left the queue by then."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except _NO_MESSAGE as error:
             log.warning("something in a bell queue is no message (%s)", type(error).__name__)
             raise Empty from None
 
 
-class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
+class Transport(redis.Transport):
     """See the module."""
 
     Channel = Channel

@@ -31,7 +31,7 @@ def serve(settings: Settings, *, model: str, version: int, slots: int, run: Run,
     app = make_app(settings, hears=True)
 
     @app.task(name=RUN)  # type: ignore[untyped-decorator]
-    def bell(ids: list[str]) -> dict[str, str]:
+    def bell(ids: object = None, *_: object, **__: object) -> dict[str, str]:
         return run(_ids(ids))
 
     def shutting_down(**_: object) -> None:

@@ -152,9 +152,10 @@ class JobHandler:
 
     def drop(self, held: HeldJob) -> None:
         """Takes a job's sequence out that is no longer this worker's."""
-        self._held.let_go(held, None)
+        # Asked for first: whoever takes the slot next is added after the removal.
         if self._server is not None:
             self._server.remove(held.job.id)
+        self._held.let_go(held, None)
         self._room.set()
 
     def on_chunks(self, chunks: Sequence[Chunk]) -> None:

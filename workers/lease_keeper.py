@@ -1,9 +1,10 @@
 """Keeps the worker's lease alive, but only while its engine is.
 
-A worker whose engine hangs, or that cannot reach Postgres, stops renewing; and
-before its lease runs out it lets all jobs go, so that never two workers run a
-job in good faith. When Postgres is back it takes a new lease under a new id;
-the loaded model stays.
+A worker whose engine hangs stops renewing and ends. One that cannot reach
+Postgres lets all jobs go before its lease runs out, so that never two workers
+run a job in good faith; a thread of its own sees to that, since a heartbeat
+may hang in a network that swallows packets. When Postgres is back the worker
+takes a new lease under a new id; the loaded model stays.
 """
 
 import logging
@@ -23,8 +24,8 @@ log = logging.getLogger(__name__)
 
 
 class LeaseKeeper:
-    """See the module. `healthy` tells whether the engine moves; `lost` is
-    called when the jobs in hand are no longer this worker's."""
+    """See the module. `healthy` tells whether the engine moves, `hung` ends the
+    process if it does not, `lost` lets the jobs in hand go."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class LeaseKeeper:
         settings: Settings,
         identity: Identity,
         healthy: Callable[[], bool],
+        hung: Callable[[], None],
         lost: Callable[[], None],
         stale_writes: Callable[[], int],
     ) -> None:
@@ -41,73 +43,88 @@ class LeaseKeeper:
         self._heartbeat_s = min(settings.heartbeat_s, settings.lease_s / 3)
         self._identity = identity
         self._healthy = healthy
+        self._hung = hung
         self._lost = lost
         self._stale_writes = stale_writes
         self._state = "loading"
         self._slots = 0
         self._renewed_at = 0.0
-        self._lock = threading.Lock()
+        self._identity_lock = threading.Lock()
+        self._soon = threading.Event()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._keep, name="lease-keeper", daemon=True),
+            threading.Thread(target=self._guard, name="lease-guard", daemon=True),
+        ]
 
     def start(self) -> None:
         """Takes the first lease, waiting for Postgres if need be, and keeps it."""
         while not self._beat():
             self._stopped.wait(1.0)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def report(self, state: str, slots: int) -> None:
-        """Tells at once that the worker is `ready` or `draining`."""
+        """Tells with a heartbeat of its own that the worker is `ready` or `draining`."""
         self._state, self._slots = state, slots
-        self._beat()
+        self._soon.set()
 
-    def stop(self) -> UUID | None:
-        """Ends the lease; returns the id it ran under."""
+    def stop(self) -> None:
+        """Ends the lease."""
         self._stopped.set()
-        with self._lock:
+        self._soon.set()
+        with self._identity_lock:
             worker_id, self._identity.worker_id = self._identity.worker_id, None
         if worker_id is not None:
             try:
                 leases.end(self._engine, worker_id)
             except DatabaseUnavailable:
                 log.warning("the lease of worker %s runs out by itself", worker_id)
-        return worker_id
 
-    def _run(self) -> None:
-        while not self._stopped.wait(self._heartbeat_s):
+    def _keep(self) -> None:
+        while not self._stopped.is_set():
+            self._soon.wait(self._heartbeat_s)
+            self._soon.clear()
             if not self._healthy():
                 log.error("the engine does not move; the lease is not renewed")
-                self._give_up_in_time()
-                continue
-            if not self._beat():
-                self._give_up_in_time()
+                self._let_go("is given up")
+                self._hung()
+            elif not self._stopped.is_set():
+                self._beat()
+
+    def _guard(self) -> None:
+        """Lets all jobs go when a quarter of the lease is left and no heartbeat came."""
+        while not self._stopped.wait(min(0.25, self._lease_s / 16)):
+            if time.monotonic() > self._renewed_at + self._lease_s * 0.75:
+                self._let_go("could not be renewed")
 
     def _beat(self) -> bool:
         """One renewal, or a new lease if there is none; False if Postgres is away."""
-        with self._lock:
-            if self._stopped.is_set():
-                return True
-            began = time.monotonic()
-            try:
-                self._take() if self._identity.worker_id is None else self._renew()
-            except DatabaseUnavailable as error:
-                log.warning("no heartbeat: %s", error.message)
-                return False
+        began = time.monotonic()
+        try:
+            worker_id = self._identity.worker_id
+            kept = self._take() if worker_id is None else self._renew(worker_id)
+        except DatabaseUnavailable as error:
+            log.warning("no heartbeat: %s", error.message)
+            return False
+        if kept:
             self._renewed_at = began
-            return True
+        return True
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
         who = self._identity.incarnation(self._slots)
+        began = time.monotonic()
         leases.open_lease(self._engine, who, self._lease_s)
-        self._identity.worker_id = who.id
-        log.info("worker %s hosts %s@%d", who.id, who.model, who.version)
         if self._state != "loading":
-            self._renew()
+            self._renew(who.id)
+        with self._identity_lock:
+            if not self._stopped.is_set():
+                self._renewed_at = began
+                self._identity.worker_id = who.id
+        log.info("worker %s hosts %s@%d", who.id, who.model, who.version)
+        return True
 
-    def _renew(self) -> None:
-        worker_id = self._identity.worker_id
-        if worker_id is None:
-            return
+    def _renew(self, worker_id: UUID) -> bool:
         renewed = leases.renew(
             self._engine,
             worker_id,
@@ -118,18 +135,12 @@ class LeaseKeeper:
         )
         if not renewed:
             self._let_go("was ended by somebody else")
-            self._take()
-
-    def _give_up_in_time(self) -> None:
-        """Lets all jobs go if the next heartbeat could come after the lease's end."""
-        left = self._renewed_at + self._lease_s - time.monotonic()
-        with self._lock:
-            if left <= self._heartbeat_s + self._lease_s / 6:
-                self._let_go("could not be renewed")
+            self._soon.set()
+        return renewed
 
     def _let_go(self, why: str) -> None:
-        if self._identity.worker_id is not None:
-            log.error("the lease of worker %s %s; its jobs are let go",
-                      self._identity.worker_id, why)  # fmt: skip
-            self._identity.worker_id = None
+        with self._identity_lock:
+            worker_id, self._identity.worker_id = self._identity.worker_id, None
+        if worker_id is not None:
+            log.error("the lease of worker %s %s; its jobs are let go", worker_id, why)
             self._lost()

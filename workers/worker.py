@@ -23,6 +23,9 @@ from workers.lease_keeper import LeaseKeeper
 from workers.model_server import ModelServer
 from workers.result_writer import ResultWriter
 
+# What a stopping worker may need beyond the drain, with Postgres or Redis away.
+_GRACE_S = 15.0
+
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +61,7 @@ class Worker:
             settings=settings,
             identity=self._identity,
             healthy=self._is_healthy,
+            hung=lambda: _die("the engine hangs, or took too long to load"),
             lost=self._drop_all,
             stale_writes=lambda: self._writer.stale_writes,
         )
@@ -72,7 +76,9 @@ class Worker:
         self._keeper.start()
         verify(self._version, self._settings.models_folder)
         engine = load_engine(self._version, self._settings)
-        self._server = ModelServer(engine, self._handler, broken=_die)
+        self._server = ModelServer(
+            engine, self._handler, broken=lambda error: _die("the engine failed", error)
+        )
         self._server.start()
         self._writer.start()
         self._handler.start(self._server)
@@ -96,7 +102,7 @@ class Worker:
             leaving=self.leave,
         )
         self.leave()
-        self._drained.wait(self._settings.drain_s + 10)
+        self._drained.wait(self._settings.drain_s + _GRACE_S)
 
     def leave(self) -> None:
         """Begins the drain in a thread; called from a signal's handler too."""
@@ -106,6 +112,9 @@ class Worker:
 
     def _drain(self) -> None:
         """Bounded: stop claiming, let jobs finish for a while, give back the rest."""
+        last = threading.Timer(self._settings.drain_s + _GRACE_S, os._exit, args=(0,))
+        last.daemon = True
+        last.start()
         self._handler.stop_claiming()
         self._keeper.report("draining", 0)
         deadline = time.monotonic() + self._settings.drain_s
@@ -126,7 +135,9 @@ class Worker:
         self._keeper.stop()
         self._drained.set()
         # Celery may be waiting for a Redis that is away; nothing is left to lose.
-        threading.Timer(3.0, os._exit, args=(0,)).start()
+        end = threading.Timer(3.0, os._exit, args=(0,))
+        end.daemon = True
+        end.start()
 
     def _is_healthy(self) -> bool:
         if self._server is None:
@@ -138,8 +149,8 @@ class Worker:
             self._handler.drop(held)
 
 
-def _die(error: BaseException) -> None:
-    """The engine is broken: the process ends, its parent ends the lease at
-    once and starts another; the jobs go back to the queue."""
-    log.critical("the engine failed and this worker ends", exc_info=error)
+def _die(why: str, error: BaseException | None = None) -> None:
+    """The process ends at once, its parent ends the lease and starts another;
+    the jobs go back to the queue."""
+    log.critical("%s; this worker ends", why, exc_info=error)
     os._exit(exit_codes.ENGINE)

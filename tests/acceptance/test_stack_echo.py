@@ -392,7 +392,7 @@ def everything_in(redis: Redis) -> str:
         elif kind == "set":
             found += sorted(redis.smembers(key))
         elif kind == "zset":
-            found += [member for member, _ in redis.zrange(key, 0, -1, withscores=True)]
+            found.append(repr(redis.zrange(key, 0, -1, withscores=True)))
         elif kind == "hash":
             found.append(json.dumps(redis.hgetall(key)))
         elif kind == "stream":
@@ -402,7 +402,7 @@ def everything_in(redis: Redis) -> str:
 
 def test_no_prompt_and_no_output_is_in_redis_or_in_a_log(stack: Stack, redis: Redis) -> None:
     heard = []
-    with redis.monitor() as monitor:
+    with redis.monitor() as monitor:  # type: ignore[no-untyped-call]
         stack.http.post("/v1/jobs", content=CANARY)  # bad input is told without it
         stack.http.post("/v1/jobs", json={"task": CANARY, "model": "echo", "input": {}})
         finished = submit(stack, CANARY, wait=20)
@@ -431,9 +431,8 @@ def test_at_the_end_all_is_at_rest(stack: Stack, engine: Engine, redis: Redis) -
     ledger = check_all_ended(engine)
     assert len(ledger.jobs) > 300
     assert worker(stack).busy == 0
-    for name in ("web", "dispatcher", "worker"):
-        assert "Traceback" not in stack.log(name)
-        assert stack.key not in stack.log(name)
     stack.stop()
     for name in ("web", "dispatcher", "worker"):
+        assert stack.key not in stack.log(name)
+    for name in ("web", "dispatcher"):  # the worker tells of the forged messages
         assert "Traceback" not in stack.log(name)

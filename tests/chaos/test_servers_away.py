@@ -118,7 +118,7 @@ def test_without_redis_jobs_are_accepted_and_run_and_it_may_come_back_empty(
         ready = stack.http.get("/health/ready")
         assert ready.status_code == 200
         assert ready.json()["checks"]["redis"] == "unavailable"
-        waiting = accepted(stack, "y" * 50 * SPEED)
+        waiting = accepted(stack, "y" * 30 * SPEED)
         assert stack.http.post(f"/v1/jobs/{waiting}/cancel").status_code == 200
         job = stack.http.get(f"/v1/jobs/{waiting}?wait=10").json()
         assert job["status"] == "cancelled"

@@ -37,6 +37,7 @@ def release(url: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "migrations"],
         cwd=ROOT,
         env=os.environ | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"},
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,

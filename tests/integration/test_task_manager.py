@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
 
 from jobs import job_views, leases
 from jobs.ids import new_id
@@ -329,3 +330,13 @@ def test_one_job_twice_in_one_batch_of_outcomes_is_written_once(
     states = manager.finish(worker_id, [success(job, "one"), success(job, "two")])
     assert states == {job.id: State.SUCCEEDED}
     assert results(engine, job.id) == 1
+
+
+def test_an_error_of_the_database_shows_nothing_of_a_job(
+    manager: TaskManager, engine: Engine, tenant: UUID
+) -> None:
+    worker_id, [job] = claimed(manager, engine, tenant)
+    with pytest.raises(DataError) as caught:
+        manager.finish(worker_id, [success(job, "CANARY-3140\x00")])
+    assert "CANARY-3140" not in str(caught.value)
+    assert state_of(engine, job.id) is State.RUNNING

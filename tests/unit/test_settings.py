@@ -105,6 +105,7 @@ def test_a_process_that_cannot_start_says_so_in_one_sentence(module: str, proces
         cwd=ROOT,
         env=os.environ | {"LMAAS_LEASE_S": "long"},
         stdin=subprocess.DEVNULL,
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,

@@ -11,7 +11,7 @@ from workers.engines.lm.sequence import Sequence
 
 # Row counts are rounded up, so that the matrix product library prepares its
 # kernels for a few sizes only.
-_ROWS = 16
+_ROWS = 8
 
 
 class PoolRows:
