@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, event
 from sqlalchemy.dialects.postgresql.psycopg import dialect
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase
 
@@ -26,6 +26,9 @@ Rows = Sequence[Any]
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
+# An internal error is what a server says that became read-only in a failover.
+_AWAY = (OperationalError, InterfaceError, InternalError,
+         psycopg.OperationalError, psycopg.InternalError)  # fmt: skip
 # Deadlock and serialization failure: run the transaction again.
 _AGAIN = frozenset({"40P01", "40001"})
 _ATTEMPTS = 5
@@ -69,7 +72,12 @@ def open_engine(
         "options": options,
     }
     engine = create_engine(
-        url, pool_size=connections, max_overflow=0, pool_timeout=5, connect_args=arguments
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=5,
+        hide_parameters=True,  # an error that is logged must not carry a prompt
+        connect_args=arguments,
     )
     # For single statements: connections that never open a transaction block
     # need no BEGIN, COMMIT or ROLLBACK, which cost as much as a small query.
@@ -153,7 +161,7 @@ def _repeat(begin: Callable[[], Any], work: Callable[[Any], T]) -> T:
         try:
             with begin() as handle:
                 return work(handle)
-        except (OperationalError, InterfaceError, psycopg.OperationalError, _Lost) as error:
+        except (*_AWAY, _Lost) as error:
             if attempt < _ATTEMPTS and _sqlstate(error) in _AGAIN:
                 continue
             if not reconnected and _is_lost(error):

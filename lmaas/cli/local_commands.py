@@ -1,5 +1,6 @@
 """Commands on the servers and processes of this machine."""
 
+import sys
 import time
 
 import click
@@ -91,7 +92,7 @@ def _greet(checkout: Checkout, seen: Report, *, already: bool, took_s: float) ->
         out.print(f"LMaaS is up after {took_s:.1f} s.", style="bold")
     rows = [
         ("API", seen.addresses.get("api")),
-        ("docs", seen.addresses.get("docs")),
+        ("docs", f"{seen.addresses.get('docs')} (any user name, the API key as password)"),
         ("API key", memory.api_key),
         ("model", memory.default_model),
     ]
@@ -103,7 +104,9 @@ def _greet(checkout: Checkout, seen: Report, *, already: bool, took_s: float) ->
         out.print(f"  {name:<8} {value}", markup=False)
     for note in seen.notes:
         out.print(f"  note     {note}", markup=False)
-    out.print('Try: lmaas submit --chat --wait "What is a queue?"   Stop: lmaas down', markup=False)
+    lmaas = sys.argv[0]
+    out.print(f'Try:  {lmaas} submit --chat --wait "What is a queue?"', markup=False)
+    out.print(f"Stop: {lmaas} down", markup=False)
 
 
 @click.command()

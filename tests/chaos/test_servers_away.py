@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 
 from jobs.database import open_engine
 from jobs.settings import Settings
@@ -199,6 +199,38 @@ def test_a_postgres_that_restarts_again_and_again_loses_nothing(
                 ids.append(response.json()["id"])
     assert ids
     assert {result(stack, id) for id in ids} == {"between"}
+
+
+def make_read_only(engine: Engine, *, really: bool) -> None:
+    """As a server is after a failover, for all connections but this one."""
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with engine.connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.commit()
+        name = connection.scalar(text("SELECT current_database()"))
+        setting = "on" if really else "off"
+        alter = f"ALTER DATABASE {name} SET default_transaction_read_only = {setting}"
+        connection.execute(text(alter))
+        connection.commit()
+        connection.execute(text(f"{cut} AND datname = current_database()"))
+        connection.invalidate()
+
+
+def test_a_read_only_postgres_is_as_good_as_none(stack: Stack, engine: Engine) -> None:
+    id = accepted(stack, "r" * SPEED)
+    eventually(lambda: worker(stack)["busy"] == 1, within_s=10)
+    make_read_only(engine, really=True)
+    try:
+        refused = post(stack)
+        assert refused.status_code == 503, refused.text
+        assert refused.json()["error"]["code"] == "database_unavailable"
+        # Its lease cannot be renewed and runs out: every loop has met the fault by then.
+        listed = "/v1/workers"
+        eventually(lambda: not stack.http.get(listed).json()["data"], within_s=10)
+    finally:
+        make_read_only(engine, really=False)
+    eventually(lambda: post(stack).status_code == 202, within_s=10)
+    assert result(stack, id) == "r" * SPEED
 
 
 def test_a_worker_leaves_within_its_bound_while_redis_is_away(

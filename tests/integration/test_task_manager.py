@@ -3,8 +3,8 @@
 from uuid import UUID
 
 import pytest
+from psycopg import DataError
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError
 
 from jobs import job_views, leases
 from jobs.ids import new_id
