@@ -82,10 +82,11 @@ class OwnEngine:
 
 
 class Stock:
-    """transformers as it is, with its own scaled_dot_product_attention."""
+    """The model as transformers runs it, with its own scaled_dot_product_attention."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        self.model = model.eval()
         ends = self.model.generation_config.eos_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
         self.pad = min(self.ends)
@@ -110,18 +111,16 @@ class Stock:
             pad_token_id=self.pad,
         )
         rows = answers[:, width:].tolist()
-        return sum(
-            self._used(row[:most]) for row, (_, most) in zip(rows, batch, strict=True)
-        )
+        return sum(self._used(row[:most]) for row, (_, most) in zip(rows, batch, strict=True))
 
     def _used(self, ids: list[int]) -> int:
         """How many of a row's tokens its request asked for."""
         return next((i + 1 for i, token in enumerate(ids) if token in self.ends), len(ids))
 
     def continuous(self, requests: list[Prompt], _: int) -> int:
-        """transformers' continuous batching, which takes all that fit."""
+        """Continuous batching as transformers has it, which takes all that fit."""
         if self.manager is None:
-            config = GenerationConfig(
+            config = GenerationConfig(  # type: ignore[no-untyped-call]
                 do_sample=False,
                 eos_token_id=sorted(self.ends),
                 pad_token_id=self.pad,

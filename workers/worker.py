@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 
@@ -14,7 +15,7 @@ from models_store import prompt
 from models_store.catalog import ModelVersion
 from models_store.importer import verify
 from workers import celery_worker, exit_codes
-from workers.engines.loading import load_engine, resolve_device
+from workers.engines.loading import device_of, load_engine
 from workers.fence_watcher import FenceWatcher
 from workers.held_jobs import HeldJobs
 from workers.identity import Identity
@@ -39,7 +40,7 @@ class Worker:
         self._quick = open_engine(
             settings, application="lmaas-worker-claims", connections=2, durable=False
         )
-        self._identity = Identity(version.name, version.version, resolve_device(settings))
+        self._identity = Identity(version.name, version.version, device_of(version, settings))
         if settings.process_id is not None:
             self._identity.process_id = settings.process_id
         self._held = HeldJobs()
@@ -73,16 +74,19 @@ class Worker:
 
     def run(self) -> None:
         """Loads the model, serves until SIGTERM, drains."""
+        threading.excepthook = _thread_died
         self._keeper.start()
         verify(self._version, self._settings.models_folder)
         engine = load_engine(self._version, self._settings)
         self._server = ModelServer(
             engine, self._handler, broken=lambda error: _die("the engine failed", error)
         )
+        # From here on a SIGTERM drains; Celery puts its own handler over this one.
+        signal.signal(signal.SIGTERM, lambda *_: self.leave())
         self._server.start()
         self._writer.start()
-        self._handler.start(self._server)
         self._watcher.start()
+        self._handler.start(self._server)
         threading.Thread(
             target=listen,
             args=(self._settings, CANCELLED, self._watcher.hear, self._leaving),
@@ -147,6 +151,13 @@ class Worker:
     def _drop_all(self) -> None:
         for held in self._held.snapshot():
             self._handler.drop(held)
+
+
+def _thread_died(died: threading.ExceptHookArgs) -> None:
+    """A worker without one of its threads would hold jobs that never end."""
+    name = died.thread.name if died.thread is not None else "unknown"
+    error = died.exc_value if isinstance(died.exc_value, Exception) else None
+    _die(f"the thread {name!r} failed", error)
 
 
 def _die(why: str, error: BaseException | None = None) -> None:

@@ -50,6 +50,7 @@ def running(
         tmp_path_factory.mktemp("stack"),
         database_url=postgres.url,
         redis_url=valkey.url,
+        LMAAS_DEVICE="cpu",  # or the worker imports torch to look for another
         LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
         LMAAS_DRAIN_S="3",
     )

@@ -31,6 +31,7 @@ def running(
         tmp_path_factory.mktemp("stack"),
         database_url=module_database_url,
         redis_url=redis_url,
+        LMAAS_DEVICE="cpu",  # or the worker imports torch to look for another
         LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
         LMAAS_SLOTS="8",
     )

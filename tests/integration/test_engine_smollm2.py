@@ -12,7 +12,6 @@ from models_store.prompt import PromptRenderer
 from tests.unit.engine_models import Driver
 from workers.engines.lm import LmEngine
 
-
 TOPICS = (
     "the sea at night",
     "a bakery that opens at four in the morning",

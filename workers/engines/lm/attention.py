@@ -10,6 +10,7 @@ fast as scaled_dot_product_attention, whose blocks are made for long queries;
 long prompts use the latter, which never holds all scores.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from workers.engines.lm.batch import Batch, PoolRows
-from workers.engines.lm.rows import Decode, Part, Run
+from workers.engines.lm.rows import Run
 
 NAME = "lmaas_slots"
 
@@ -62,14 +63,39 @@ def attend_rows(
         keys, values = rows.pool.keys[layer], rows.pool.values[layer]
         _write(keys, rows, key)
         _write(values, rows, value)
+        ask = _Ask(query, keys, values, answer, scaling, window)
         if rows.decode.slots:
-            _decode(rows, keys, values, query, answer, scaling, window)
+            _decode(rows, ask)
         for run in rows.runs:
             if part := run.alone:
-                _long(rows, run, part, keys, values, query, answer, scaling, window)
+                _long(rows, run, part.end, ask)
             else:
-                _short(rows, run, keys, values, query, answer, scaling, window)
+                _short(rows, run, ask)
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """`query` and `answer` are [rows, heads, head_dim] of the whole batch,
+    `keys` and `values` [slots, kv_heads, length, head_dim] of one pool."""
+
+    query: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    answer: torch.Tensor
+    scaling: float
+    window: int | None
+
+    @property
+    def group(self) -> int:
+        """How many query heads share a key head."""
+        return self.query.shape[1] // self.keys.shape[1]
+
+    def attend(self, query: torch.Tensor, slots: slice, mask: torch.Tensor) -> torch.Tensor:
+        """[slots * kv_heads, queries, head_dim] to the same shape."""
+        keys, values = self.keys[slots].flatten(0, 1), self.values[slots].flatten(0, 1)
+        scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=self.scaling)
+        return torch.bmm(torch.softmax(scores, -1), values)
 
 
 def _write(slots: torch.Tensor, rows: PoolRows, new: torch.Tensor) -> None:
@@ -77,82 +103,38 @@ def _write(slots: torch.Tensor, rows: PoolRows, new: torch.Tensor) -> None:
     slots.view(-1, head_dim).index_copy_(0, rows.write, new[rows.rows].reshape(-1, head_dim))
 
 
-def _scores_times_values(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    mask: torch.Tensor,
-    scaling: float,
-) -> torch.Tensor:
-    """[slots * kv_heads, queries, head_dim] to the same shape; `keys` and
-    `values` are [slots, kv_heads, length, head_dim]."""
-    keys, values = keys.flatten(0, 1), values.flatten(0, 1)
-    scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=scaling)
-    return torch.bmm(torch.softmax(scores, -1), values)
+def _decode(rows: PoolRows, ask: _Ask) -> None:
+    """One query token of each slot."""
+    decode = rows.decode
+    kv_heads, _, head_dim = ask.keys.shape[1:]
+    query = ask.query[decode.rows].reshape(decode.slots * kv_heads, ask.group, head_dim)
+    mask = rows.mask(decode, ask.window, ask.group)
+    found = ask.attend(query, slice(0, decode.slots), mask)
+    ask.answer[decode.rows] = found.view(decode.slots, -1, head_dim)
 
 
-def _decode(
-    rows: PoolRows,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    query: torch.Tensor,
-    answer: torch.Tensor,
-    scaling: float,
-    window: int | None,
-) -> None:
-    decode: Decode = rows.decode
-    kv_heads, _, head_dim = keys.shape[1:]
-    grouped = query[decode.rows].reshape(decode.slots * kv_heads, -1, head_dim)
-    mask = rows.mask(decode, window, grouped.shape[1])
-    used = slice(0, decode.slots)
-    found = _scores_times_values(grouped, keys[used], values[used], mask, scaling)
-    answer[decode.rows] = found.view(decode.slots, -1, head_dim)
-
-
-def _short(
-    rows: PoolRows,
-    run: Run,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    query: torch.Tensor,
-    answer: torch.Tensor,
-    scaling: float,
-    window: int | None,
-) -> None:
+def _short(rows: PoolRows, run: Run, ask: _Ask) -> None:
     """Parts of prompts in neighbouring slots, padded to the longest."""
-    kv_heads, _, head_dim = keys.shape[1:]
-    slots, group = len(run.parts), query.shape[1] // kv_heads
-    padded = query[run.take].view(slots, run.longest, kv_heads, group, head_dim)
-    grouped = padded.permute(0, 2, 3, 1, 4).reshape(slots * kv_heads, -1, head_dim)
-    mask = rows.mask(run, window, group)
-    found = _scores_times_values(grouped, keys[run.slots], values[run.slots], mask, scaling)
-    found = found.view(slots, kv_heads, group, run.longest, head_dim).permute(0, 3, 1, 2, 4)
-    answer[run.rows] = found.reshape(slots * run.longest, -1, head_dim)[run.keep]
+    kv_heads, _, head_dim = ask.keys.shape[1:]
+    shape = (len(run.parts), run.longest, kv_heads, ask.group, head_dim)
+    query = ask.query[run.take].view(shape).permute(0, 2, 3, 1, 4)
+    mask = rows.mask(run, ask.window, ask.group)
+    found = ask.attend(query.reshape(mask.shape[0], mask.shape[1], head_dim), run.slots, mask)
+    found = found.view(query.shape).permute(0, 3, 1, 2, 4)
+    ask.answer[run.rows] = found.reshape(len(run.take), -1, head_dim)[run.keep]
 
 
-def _long(
-    rows: PoolRows,
-    run: Run,
-    part: Part,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    query: torch.Tensor,
-    answer: torch.Tensor,
-    scaling: float,
-    window: int | None,
-) -> None:
-    """A long part of one prompt."""
-    kv_heads = keys.shape[1]
-    group = query.shape[1] // kv_heads
-    end = part.end
+def _long(rows: PoolRows, run: Run, end: int, ask: _Ask) -> None:
+    """A long part of one prompt, that ends before token `end`."""
+    keys, values = ask.keys[run.slots, :, :end], ask.values[run.slots, :, :end]
     found = functional.scaled_dot_product_attention(
-        query[run.rows].transpose(0, 1)[None],
-        keys[run.slots, :, :end].repeat_interleave(group, dim=1),
-        values[run.slots, :, :end].repeat_interleave(group, dim=1),
-        attn_mask=rows.mask(run, window, 1)[:1, :, :end],
-        scale=scaling,
+        ask.query[run.rows].transpose(0, 1)[None],
+        keys.repeat_interleave(ask.group, dim=1),
+        values.repeat_interleave(ask.group, dim=1),
+        attn_mask=rows.mask(run, ask.window, 1)[:1, :, :end],
+        scale=ask.scaling,
     )
-    answer[run.rows] = found[0].transpose(0, 1)
+    ask.answer[run.rows] = found[0].transpose(0, 1)
 
 
 AttentionInterface.register(NAME, attend)

@@ -26,7 +26,8 @@ class PoolRows:
         self.pool = pool
         self.decode = Decode(pool, first_row)
         self.runs = runs(pool, parts, self.decode.rows.stop)
-        self.rows = slice(first_row, (self.runs or [self.decode])[-1].rows.stop)
+        end = self.runs[-1].rows.stop if self.runs else self.decode.rows.stop
+        self.rows = slice(first_row, end)
         slots = list(range(self.decode.slots))
         self.positions = list(self.decode.positions)
         for part in self.parts:

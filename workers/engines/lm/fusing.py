@@ -50,11 +50,11 @@ class FusedAttention(nn.Module):
         rows = rows.view(len(rows), self.heads + 2 * self.kv_heads, -1)
         turned, value = rows[:, : -self.kv_heads], rows[:, -self.kv_heads :]
         if self.query_norm is not None and self.key_norm is not None:
-            query, key = turned.split([self.heads, self.kv_heads], dim=1)
+            query, key = turned[:, : self.heads], turned[:, self.heads :]
             turned = torch.cat((self.query_norm(query), self.key_norm(key)), dim=1)
         cos, sin = batch.rotation(position_embeddings)
         turned = torch.addcmul(turned * cos, turned.roll(turned.shape[-1] // 2, -1), sin)
-        query, key = turned.split([self.heads, self.kv_heads], dim=1)
+        query, key = turned[:, : self.heads], turned[:, self.heads :]
         answer = attend_rows(batch, self.layer, query, key, value, self.scaling, self.window)
         return self.out(answer.flatten(1)[None]), None
 

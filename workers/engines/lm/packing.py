@@ -14,7 +14,8 @@ from torch import nn
 
 def available(device: torch.device) -> bool:
     """Whether layers on this device can be packed."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()
+    built_in: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return device.type == "cpu" and built_in
 
 
 class PackedLinear(nn.Module):

@@ -65,7 +65,9 @@ class Run:
         self.slots = slice(first, first + len(parts))
         self.longest = max(part.tokens for part in parts)
         self.rows = slice(first_row, first_row + sum(part.tokens for part in parts))
-        take, keep, row = [], [], first_row
+        take: list[int] = []
+        keep: list[int] = []
+        row = first_row
         for number, part in enumerate(parts):
             rows = range(row, row + part.tokens)
             take += [*rows, *[row] * (self.longest - part.tokens)]
