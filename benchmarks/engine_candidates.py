@@ -1,6 +1,7 @@
 """The engine and what else could run the same requests in one process."""
 
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,19 @@ def prompts(folder: Path, jobs: list[Job]) -> list[Prompt]:
     return [(tokens, job.max_tokens) for tokens, job in zip(ids, jobs, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Completion tokens made, and how long that took."""
+
+    tokens: int
+    seconds: float
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second."""
+        return self.tokens / self.seconds
+
+
 class Recorder(LmEngine):
     """The engine, remembering how many rows each step had."""
 
@@ -46,9 +60,10 @@ class OwnEngine:
         assert isinstance(engine, Recorder)
         self.engine = engine
 
-    def run(self, requests: list[Prompt], at_once: int) -> int:
-        """Runs all requests, `at_once` together; returns the tokens made."""
+    def run(self, requests: list[Prompt], at_once: int) -> Run:
+        """Runs all requests, `at_once` together."""
         self.engine.rows = []
+        began = time.perf_counter()
         left = list(reversed(requests))
         tokens = 0
         while left or self.engine.active:
@@ -57,9 +72,10 @@ class OwnEngine:
                 self.engine.add(Request(uuid4(), prompt, Sampling(max_tokens=most)))
             ended = (chunk for chunk in self.engine.step() if chunk.finish_reason)
             tokens += sum(chunk.completion_tokens for chunk in ended)
-        return tokens
+        return Run(tokens, time.perf_counter() - began)
 
-    def products(self) -> Callable[[], None]:
+    @torch.inference_mode()
+    def products(self, tokens: int) -> Run:
         """The packed matrix products of the last run's steps and nothing
         else: the engine cannot be faster than this."""
         network: Any = self.engine._model.network
@@ -71,14 +87,12 @@ class OwnEngine:
             for layer in (*layers, network.lm_head)
         }
 
-        @torch.inference_mode()
-        def run() -> None:
-            for rows, wanted in steps:
-                for layer in layers:
-                    layer(inputs[layer.packed.shape[1]][:rows])
-                network.lm_head(inputs[network.lm_head.packed.shape[1]][:wanted])
-
-        return run
+        began = time.perf_counter()
+        for rows, wanted in steps:
+            for layer in layers:
+                layer(inputs[layer.packed.shape[1]][:rows])
+            network.lm_head(inputs[network.lm_head.packed.shape[1]][:wanted])
+        return Run(tokens, time.perf_counter() - began)
 
 
 class Stock:
@@ -90,14 +104,14 @@ class Stock:
         ends = self.model.generation_config.eos_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
         self.pad = min(self.ends)
-        self.manager: Any = None
 
-    def static(self, requests: list[Prompt], _: int) -> int:
+    def static(self, requests: list[Prompt], _: int) -> Run:
         """`generate` in batches, each as long as its longest request."""
+        began = time.perf_counter()
         tokens = 0
         for first in range(0, len(requests), _STATIC_BATCH):
             tokens += self._static_batch(requests[first : first + _STATIC_BATCH])
-        return tokens
+        return Run(tokens, time.perf_counter() - began)
 
     def _static_batch(self, batch: list[Prompt]) -> int:
         width = max(len(prompt) for prompt, _ in batch)
@@ -117,28 +131,36 @@ class Stock:
         """How many of a row's tokens its request asked for."""
         return next((i + 1 for i, token in enumerate(ids) if token in self.ends), len(ids))
 
-    def continuous(self, requests: list[Prompt], _: int) -> int:
-        """Continuous batching as transformers has it, which takes all that fit."""
-        if self.manager is None:
-            config = GenerationConfig(  # type: ignore[no-untyped-call]
-                do_sample=False,
-                eos_token_id=sorted(self.ends),
-                pad_token_id=self.pad,
-                max_new_tokens=128,
-            )
-            self.manager = self.model.init_continuous_batching(generation_config=config)
-            self.manager.start()
+    def continuous(self, requests: list[Prompt], _: int) -> Run:
+        """Continuous batching as transformers has it, which takes all that fit.
+
+        Its thread is started, warmed and ended around the measured part: an
+        idle one takes processor time from the others.
+        """
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=False,
+            eos_token_id=sorted(self.ends),
+            pad_token_id=self.pad,
+            max_new_tokens=128,
+        )
+        manager = self.model.init_continuous_batching(generation_config=config)
+        manager.start()
+        try:
+            self._collect(manager, requests[:4])
+            began = time.perf_counter()
+            tokens = self._collect(manager, requests)
+            return Run(tokens, time.perf_counter() - began)
+        finally:
+            manager.stop(block=True)
+
+    @staticmethod
+    def _collect(manager: Any, requests: list[Prompt]) -> int:
         for prompt, most in requests:
-            self.manager.add_request(prompt, max_new_tokens=most)
+            manager.add_request(prompt, max_new_tokens=most)
         tokens = ended = 0
         while ended < len(requests):
-            answer = self.manager.get_result(timeout=60)
+            answer = manager.get_result(timeout=60)
             if answer is not None and answer.is_finished():
                 ended += 1
                 tokens += len(answer.generated_tokens)
         return tokens
-
-    def stop(self) -> None:
-        """Ends the manager's thread."""
-        if self.manager is not None:
-            self.manager.stop(block=True)

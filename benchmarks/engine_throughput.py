@@ -9,8 +9,6 @@ the medians count.
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,14 +36,9 @@ def main() -> None:
     own = OwnEngine(options.model, "auto", 128)
     stock = None if options.only_own else Stock(options.model, dtype)
     table = {}
-    try:
-        for name, (count, at_once) in (QUICK if options.quick else WORKLOADS).items():
-            requests = prompts(options.model, jobs(count))
-            table[name] = _measure(requests, at_once, own, stock, options.rounds)
-            print(_line(name, table[name]), flush=True)
-    finally:
-        if stock is not None:
-            stock.stop()
+    for name, (count, at_once) in (QUICK if options.quick else WORKLOADS).items():
+        requests = prompts(options.model, jobs(count))
+        table[name] = _measure(requests, at_once, own, stock, options.rounds)
     _print(table)
     _write(table, options.rounds, str(dtype).removeprefix("torch."))
 
@@ -54,28 +47,21 @@ def _measure(
     requests: list[Prompt], at_once: int, own: OwnEngine, stock: Stock | None, rounds: int
 ) -> dict[str, float]:
     """Median tokens per second of each candidate."""
-    runs: dict[str, Callable[[list[Prompt], int], int]] = {OWN: own.run}
+    own.run(requests[:8], 8)
     if stock is not None:
-        runs |= {CONTINUOUS: stock.continuous, STATIC: stock.static}
-    for run in runs.values():
-        run(requests[:8], 8)
+        stock.static(requests[:2], 2)
     speeds: dict[str, list[float]] = {}
-    for _ in range(rounds):
+    for number in range(rounds):
+        mine = own.run(requests, at_once)
+        runs = {OWN: mine, PRODUCTS: own.products(mine.tokens)}
+        if stock is not None:
+            runs[CONTINUOUS] = stock.continuous(requests, at_once)
+            runs[STATIC] = stock.static(requests, at_once)
         for name, run in runs.items():
-            began = time.perf_counter()
-            tokens = run(requests, at_once)
-            speeds.setdefault(name, []).append(tokens / (time.perf_counter() - began))
-            if name == OWN:
-                products = own.products()
-                began = time.perf_counter()
-                products()
-                bound = tokens / (time.perf_counter() - began)
-                speeds.setdefault(PRODUCTS, []).append(bound)
+            speeds.setdefault(name, []).append(run.speed)
+        said = ", ".join(f"{name} {run.speed:.0f}" for name, run in runs.items())
+        print(f"{len(requests)} requests, round {number + 1}: {said}", flush=True)
     return {name: statistics.median(found) for name, found in speeds.items()}
-
-
-def _line(name: str, speeds: dict[str, float]) -> str:
-    return f"{name}: " + ", ".join(f"{who} {speed:.0f}" for who, speed in speeds.items())
 
 
 def _print(table: dict[str, dict[str, float]]) -> None:

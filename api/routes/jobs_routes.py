@@ -116,7 +116,7 @@ def _unknown(text: str) -> UnknownJob:
 
 def _filter(query: JobListQuery) -> JobFilter:
     name, _, number = (query.model or "").partition("@")
-    if number and not number.isdecimal():
+    if (number and not number.isdecimal()) or (query.model and not name):
         raise InvalidRequest(f"{query.model!r} is no name or name@version", param="model")
     try:
         before = UUID(query.cursor) if query.cursor else None

@@ -23,7 +23,7 @@ def load_engine(version: ModelVersion, settings: Settings) -> Engine:
 
     return LmEngine.load(
         folder,
-        device=resolve_device(settings),
+        device=device_of(version, settings),
         dtype=settings.dtype,
         slots=settings.slots,
         kv_tokens=settings.kv_tokens,
@@ -31,19 +31,17 @@ def load_engine(version: ModelVersion, settings: Settings) -> Engine:
     )
 
 
-def resolve_device(settings: Settings) -> str:
-    """`auto` becomes the first CUDA device if there is one, else the CPU.
+def device_of(version: ModelVersion, settings: Settings) -> str:
+    """`auto` becomes the first CUDA device if there is one, else the CPU; the
+    echo engine runs on the CPU wherever it is.
 
     Raises `BadSettings` for a CUDA device that is not there.
     """
-    if settings.device == "cpu":
+    if settings.device == "cpu" or version.engine == "echo":
         return "cpu"
-    try:
-        import torch
-    except ImportError:
-        count = 0
-    else:
-        count = torch.cuda.device_count()
+    import torch  # takes seconds
+
+    count = torch.cuda.device_count()
     if settings.device == "auto":
         return "cuda:0" if count else "cpu"
     if int(settings.device.removeprefix("cuda:")) >= count:
