@@ -125,6 +125,18 @@ class WorkerLost(LmaasError):
     retryable = True
 
 
+class DeadlineExceeded(LmaasError):
+    """The job's deadline passed before it had ended."""
+
+    code = "deadline_exceeded"
+
+
+class ExpiredInQueue(LmaasError):
+    """The job waited longer than its `expires_after`."""
+
+    code = "expired_in_queue"
+
+
 class BadSettings(LmaasError):
     """A setting is missing or wrong; the process does not start."""
 

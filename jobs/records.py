@@ -78,7 +78,15 @@ class JobRecord(Base):
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     first_token_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Not before; a retry's pause sets it too.
+    run_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Bounds waiting only; `deadline` also ends a running job.
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    deadline: Mapped[datetime | None] = mapped_column(Moment)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="3")
+    # Attempts that ended in a retryable error; crashes are charged apart.
+    errors: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -102,6 +110,8 @@ class JobRecord(Base):
         Index("ix_jobs_released", "model", "version", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_expiring", "expires_at",
+              postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
     )  # fmt: skip
 
