@@ -16,7 +16,8 @@ from models_store.catalog import ModelVersion
 _DEFAULT_MESSAGE = {
     "expired_in_queue": "the job waited longer than its expires_after; it was not started",
     "deadline_exceeded": "the job's deadline passed before it had ended",
-    "worker_lost": "the workers that ran this job died too often; it is not tried again",
+    "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
+    "dead letter and not tried again (`lmaas dead show ID`)",
 }
 
 

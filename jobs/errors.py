@@ -118,11 +118,10 @@ class EngineFailed(LmaasError):
     retryable = True
 
 
-class WorkerLost(LmaasError):
-    """The worker died or lost its lease too often with this job in hand."""
+class Poisonous(LmaasError):
+    """The job was alone in the engine each time its worker died."""
 
-    code = "worker_lost"
-    retryable = True
+    code = "poisonous"
 
 
 class DeadlineExceeded(LmaasError):

@@ -88,6 +88,8 @@ class JobRecord(Base):
     # Attempts that ended in a retryable error; crashes are charged apart.
     errors: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # Jobs that were together when their worker died, until they are acquitted.
+    suspect_group: Mapped[UUID | None] = mapped_column(Uuid)
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     prompt_tokens: Mapped[int] = mapped_column(Integer)
@@ -109,6 +111,8 @@ class JobRecord(Base):
                                     " AND priority = 'interactive'")),
         Index("ix_jobs_released", "model", "version", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
+        Index("ix_jobs_suspect", "model", "version", "rank",
+              postgresql_where=text("state = 'queued' AND suspect_group IS NOT NULL")),
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_expiring", "expires_at",
               postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),

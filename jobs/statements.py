@@ -85,14 +85,30 @@ _DUE = """
 RELEASE = text(_RELEASE.format(due=_DUE))
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
-# here and is the fence of everything the worker writes later.
+# here and is the fence of everything the worker writes later. A worker that
+# holds suspects takes nothing beside them; suspects are taken by an idle worker,
+# a whole group at once; and a busy one takes nothing that came after them, so
+# that it becomes idle.
 CLAIM = text("""
-WITH best AS MATERIALIZED (
+WITH mine AS MATERIALIZED (
+  SELECT count(*) AS held, count(suspect_group) AS suspects FROM jobs
+  WHERE worker_id = :worker_id AND state = 'running'
+), suspect AS MATERIALIZED (
+  SELECT suspect_group, rank FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NOT NULL AND suspect_group IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > clock_timestamp())
+  ORDER BY rank LIMIT 1
+), best AS MATERIALIZED (
   SELECT id FROM jobs WHERE model = :model AND version = :version
     AND state = 'queued' AND released_at IS NOT NULL
     AND (expires_at IS NULL OR expires_at > clock_timestamp())
     AND EXISTS (SELECT FROM workers WHERE id = :worker_id AND ended_at IS NULL
                 AND lease_until > clock_timestamp())
+    AND (SELECT suspects FROM mine) = 0
+    AND CASE WHEN NOT EXISTS (SELECT FROM suspect) THEN true
+             WHEN (SELECT held FROM mine) = 0
+               THEN suspect_group = (SELECT suspect_group FROM suspect)
+             ELSE suspect_group IS NULL AND rank < (SELECT rank FROM suspect) END
   ORDER BY rank LIMIT :free FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, worker_id = :worker_id,
@@ -138,6 +154,7 @@ WITH incoming AS MATERIALIZED (
     released_at = CASE h.next WHEN 'queued' THEN NULL ELSE j.released_at END,
     started_at = CASE h.next WHEN 'queued' THEN NULL ELSE j.started_at END,
     worker_id = CASE h.next WHEN 'queued' THEN NULL ELSE j.worker_id END,
+    suspect_group = NULL,
     run_at = CASE h.next WHEN 'queued' THEN clock_timestamp() + make_interval(
                secs => least(:longest_pause_s, :pause_s * 2 ^ j.errors) * (0.5 + random()))
              ELSE j.run_at END
@@ -179,29 +196,43 @@ SELECT id, state, attempt, :worker_id, 'given_back' FROM back
 RETURNING job_id AS id, kind AS state
 """)
 
-# Jobs of a worker whose lease is over, whatever ended it. A claim that raced
-# the end of its lease is found by the next pass.
+# Jobs of a worker whose lease is over, whatever ended it. A job that was alone
+# in the engine is charged with the crash; several are suspects, and run again
+# in two halves, until the culprit stands alone. A claim that raced the end of
+# its lease is found by the next pass.
 RECLAIM = text("""
 WITH lost AS MATERIALIZED (
   SELECT j.id, j.worker_id FROM jobs j JOIN workers w ON w.id = j.worker_id
   WHERE j.state = 'running' AND (w.ended_at IS NOT NULL OR w.lease_until < clock_timestamp())
   ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+), counted AS MATERIALIZED (
+  SELECT id, worker_id, count(*) OVER (PARTITION BY worker_id) AS together,
+         row_number() OVER (PARTITION BY worker_id ORDER BY id) AS number FROM lost
+), halves AS MATERIALIZED (
+  SELECT worker_id, half, gen_random_uuid() AS suspect_group
+  FROM (SELECT DISTINCT worker_id FROM lost) w CROSS JOIN (VALUES (true), (false)) h(half)
 ), back AS (
   UPDATE jobs j SET
-    crashes = crashes + 1,
+    crashes = CASE c.together WHEN 1 THEN crashes + 1 ELSE crashes END,
+    suspect_group = h.suspect_group,
     state = CASE WHEN cancel_requested THEN 'cancelled'
-                 WHEN crashes + 1 >= :max_crashes THEN 'failed' ELSE 'queued' END,
+                 WHEN c.together = 1 AND crashes + 1 >= :max_crashes THEN 'failed'
+                 ELSE 'queued' END,
     finish_reason = CASE WHEN cancel_requested THEN 'cancelled' END,
-    error_code = CASE WHEN NOT cancel_requested AND crashes + 1 >= :max_crashes
-                      THEN 'worker_lost' END,
-    finished_at = CASE WHEN cancel_requested OR crashes + 1 >= :max_crashes
+    error_code = CASE WHEN NOT cancel_requested AND c.together = 1
+                        AND crashes + 1 >= :max_crashes THEN 'poisonous' END,
+    finished_at = CASE WHEN cancel_requested
+                         OR (c.together = 1 AND crashes + 1 >= :max_crashes)
                        THEN clock_timestamp() END,
     worker_id = NULL, started_at = NULL
-  FROM lost WHERE j.id = lost.id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state
+  FROM counted c JOIN halves h
+    ON h.worker_id = c.worker_id AND h.half = (c.number * 2 <= c.together)
+  WHERE j.id = c.id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state, c.worker_id AS lost_worker, c.together
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
-SELECT b.id, b.state, b.attempt, l.worker_id, 'lease_lost' FROM back b JOIN lost l ON l.id = b.id
+SELECT id, state, attempt, lost_worker,
+       CASE together WHEN 1 THEN 'worker_lost_alone' ELSE 'worker_lost_with_others' END FROM back
 RETURNING job_id AS id, kind AS state
 """)
 

@@ -19,8 +19,8 @@ from jobs.database import run
 from jobs.errors import IdempotencyConflict
 from jobs.states import CLASS_OFFSET_S, Priority, State
 
-# A job that was in hand when its worker died this often is not tried again.
-MAX_CRASHES = 10
+# A job that was alone in the engine when its worker died, this often, is dead.
+MAX_CRASHES = 3
 
 
 # Between two attempts after an error: doubled each time, give or take a half.
@@ -197,8 +197,9 @@ class TaskManager:
         return [row.id for row in rows]
 
     def reclaim(self) -> dict[UUID, State]:
-        """Takes jobs from workers whose lease is over: back to the queue, or to
-        `failed` after `MAX_CRASHES`. Safe in several processes at once."""
+        """Takes jobs from workers whose lease is over: back to the queue, as
+        suspects if they were several, or to `failed` once a job was alone in
+        `MAX_CRASHES` of them. Safe in several processes at once."""
         rows = run(self._engine, statements.RECLAIM, {"max_crashes": MAX_CRASHES})
         return {row.id: State(row.state) for row in rows}
 
