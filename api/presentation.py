@@ -14,7 +14,10 @@ from models_store.catalog import ModelVersion
 
 # Said to people whose job failed; the worker's own words stand beside it.
 _DEFAULT_MESSAGE = {
-    "worker_lost": "the workers that ran this job died too often; it is not tried again",
+    "expired_in_queue": "the job waited longer than its expires_after; it was not started",
+    "deadline_exceeded": "the job's deadline passed before it had ended",
+    "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
+    "dead letter and not tried again (`lmaas dead show ID`)",
 }
 
 
@@ -49,6 +52,9 @@ def job(view: JobView) -> dict[str, Any]:
             "started_at": moment(view.started_at),
             "first_token_at": moment(view.first_token_at),
             "finished_at": moment(view.finished_at),
+            "run_at": moment(view.run_at),
+            "expires_at": moment(view.expires_at),
+            "deadline": moment(view.deadline),
         },
         "urls": {"self": own, "cancel": f"{own}/cancel"},
     }

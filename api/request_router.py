@@ -6,6 +6,7 @@ without a worker is no reason to refuse: the job waits.
 """
 
 import time
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -18,7 +19,7 @@ from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.settings import Settings
 from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
-from jobs.task_manager import NewJob
+from jobs.task_manager import NewJob, Times
 from models_store import catalog, prompt
 from models_store.catalog import ModelVersion
 from models_store.prompt import PromptRenderer
@@ -27,6 +28,9 @@ from models_store.prompt import PromptRenderer
 # Postgres with every request.
 REMEMBER_S = 1.0
 _MOST_REMEMBERED = 1_000
+LATEST = timedelta(days=365)
+# A cautious guess of one decode step under load, for ranks by deadline.
+_TOKEN_S = 0.05
 
 
 class BadInput(Exception):
@@ -77,6 +81,8 @@ class RequestRouter:
             labels=dict(request.metadata),
             prompt_tokens=prompt_tokens,
             max_tokens=parameters["max_tokens"],
+            max_attempts=request.max_attempts,
+            times=_times(request, parameters["max_tokens"]),
         )
 
     def _version(self, text: str) -> ModelVersion:
@@ -117,6 +123,23 @@ def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
         return schema.model_validate(value).model_dump()
     except ValidationError as error:
         raise BadInput(error) from error
+
+
+def _times(request: Submit, max_tokens: int) -> Times:
+    """The request's times. Raises `InvalidRequest` for a run that starts after
+    its deadline, or whose deadline has passed."""
+    now = datetime.now(UTC)
+    start = max(request.run_at or now, now)
+    if request.deadline is not None and request.deadline <= start:
+        raise InvalidRequest("the deadline lies before the job could start", param="deadline")
+    if request.run_at is not None and request.run_at > now + LATEST:
+        raise InvalidRequest(f"run_at lies more than {LATEST.days} days ahead", param="run_at")
+    return Times(
+        run_at=request.run_at,
+        expires_after_s=request.expires_after,
+        deadline=request.deadline,
+        estimate_s=max_tokens * _TOKEN_S,
+    )
 
 
 def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Result(Answer):
     """What the model wrote."""
 
     text: str
-    finish_reason: Literal["stop", "length", "cancelled"]
+    finish_reason: Literal["stop", "length", "cancelled", "deadline"]
     usage: Usage
 
 
@@ -54,6 +54,9 @@ class Timings(Answer):
     started_at: str | None
     first_token_at: str | None
     finished_at: str | None
+    run_at: str | None = Field(description="not before; a retry's pause sets it too")
+    expires_at: str | None = Field(description="if it still waits then, it expires")
+    deadline: str | None = Field(description="ends it, waiting or running")
 
 
 class JobUrls(Answer):

@@ -19,6 +19,8 @@ def reap(engine: Engine, task_manager: TaskManager) -> int:
     """Ends overdue leases and reclaims their jobs; returns how many wait again."""
     for worker_id in leases.end_overdue(engine):
         log.warning("worker %s did not renew its lease; its jobs go to others", worker_id)
+    for job_id in task_manager.expire():
+        log.info("job %s waited too long and is expired", job_id)
     reclaimed = task_manager.reclaim()
     for job_id, state in reclaimed.items():
         log.warning("job %s lost its worker and is %s", job_id, state)

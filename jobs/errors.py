@@ -118,11 +118,22 @@ class EngineFailed(LmaasError):
     retryable = True
 
 
-class WorkerLost(LmaasError):
-    """The worker died or lost its lease too often with this job in hand."""
+class Poisonous(LmaasError):
+    """The job was alone in the engine each time its worker died."""
 
-    code = "worker_lost"
-    retryable = True
+    code = "poisonous"
+
+
+class DeadlineExceeded(LmaasError):
+    """The job's deadline passed before it had ended."""
+
+    code = "deadline_exceeded"
+
+
+class ExpiredInQueue(LmaasError):
+    """The job waited longer than its `expires_after`."""
+
+    code = "expired_in_queue"
 
 
 class BadSettings(LmaasError):

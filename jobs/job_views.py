@@ -14,7 +14,8 @@ from jobs.states import TERMINAL, State
 _COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
-       j.submitted_at, j.started_at, j.first_token_at, j.finished_at, i.labels
+       j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
+       j.deadline, i.labels
 """
 
 _GET = text(f"""
@@ -68,6 +69,9 @@ class JobView:
     started_at: datetime | None
     first_token_at: datetime | None
     finished_at: datetime | None
+    run_at: datetime | None
+    expires_at: datetime | None
+    deadline: datetime | None
     labels: dict[str, str]
     text: str | None
     error_message: str | None

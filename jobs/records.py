@@ -78,8 +78,18 @@ class JobRecord(Base):
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     first_token_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Not before; a retry's pause sets it too.
+    run_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Bounds waiting only; `deadline` also ends a running job.
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    deadline: Mapped[datetime | None] = mapped_column(Moment)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="3")
+    # Attempts that ended in a retryable error; crashes are charged apart.
+    errors: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # Jobs that were together when their worker died, until they are acquitted.
+    suspect_group: Mapped[UUID | None] = mapped_column(Uuid)
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     prompt_tokens: Mapped[int] = mapped_column(Integer)
@@ -101,7 +111,11 @@ class JobRecord(Base):
                                     " AND priority = 'interactive'")),
         Index("ix_jobs_released", "model", "version", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
+        Index("ix_jobs_suspect", "model", "version", "rank",
+              postgresql_where=text("state = 'queued' AND suspect_group IS NOT NULL")),
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_expiring", "expires_at",
+              postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
     )  # fmt: skip
 

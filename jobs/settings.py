@@ -75,11 +75,18 @@ class Settings(BaseSettings):
     load_s: Seconds = Field(default=600.0, description="the longest a model may take to load")
     step_s: Seconds = Field(default=60.0, description="an engine step longer than this is a hang")
     drain_s: Seconds = Field(default=30.0, description="how long a stopping worker may finish jobs")
+    restart_pause_s: Seconds = Field(
+        default=0.5, description="before a dead worker's next start; doubled each time"
+    )
     process_id: UUID | None = Field(
         default=None, description="set by the worker's parent for its child"
     )
     echo_tokens_per_s: float = Field(
         default=0, ge=0, description="speed of the echo engine for each sequence; 0 = at once"
+    )
+
+    echo_poison: str = Field(
+        default="", description="a prompt with this text ends the echo worker: for tests of that"
     )
 
     # flower

@@ -8,7 +8,7 @@ under `workers/tasks/`, and nothing else.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from jobs.states import Priority
 
@@ -94,6 +94,10 @@ Metadata = Annotated[
 TASK_INPUTS: dict[Task, type[Strict]] = {Task.GENERATE: GenerateInput, Task.CHAT: ChatInput}
 
 
+Moment = Annotated[AwareDatetime, Field(strict=False)]
+LONGEST_WAIT_S = 30 * 86_400
+
+
 class Submit(Strict):
     """A job as a client submits it. `model` is a name (its newest version), an
     alias, or `name@version`; what it meant at submit is pinned to the job."""
@@ -105,6 +109,14 @@ class Submit(Strict):
     # Strict mode takes no string for an enum in Python, JSON has nothing else.
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
     metadata: Metadata = Field(default_factory=dict)
+    run_at: Moment | None = Field(default=None, description="not before")
+    expires_after: Annotated[float, Field(gt=0, le=LONGEST_WAIT_S)] | None = Field(
+        default=None, description="seconds it may wait; it is not started after that"
+    )
+    deadline: Moment | None = Field(default=None, description="ends it, waiting or running")
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=3, description="attempts that may end in a retryable error"
+    )
 
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":

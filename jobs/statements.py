@@ -11,18 +11,26 @@ from sqlalchemy import text
 _SUBMIT = """
 job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
-                    rank, prompt_tokens, max_tokens)
+                    rank, prompt_tokens, max_tokens, max_attempts, run_at, expires_at, deadline)
   SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
-         clock_timestamp() + make_interval(secs => :offset_s), :prompt_tokens, :max_tokens
+         least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
+                 + make_interval(secs => :offset_s),
+               CAST(:deadline AS timestamptz) - make_interval(secs => :estimate_s)),
+         :prompt_tokens, :max_tokens, :max_attempts, CAST(:run_at AS timestamptz),
+         least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
+                 + make_interval(secs => CAST(:expires_after_s AS float8)),
+               CAST(:deadline AS timestamptz)),
+         CAST(:deadline AS timestamptz)
   {source}
   ON CONFLICT (id) DO NOTHING
-  RETURNING id, submitted_at
+  RETURNING id, submitted_at, expires_at
 ), input AS (
   INSERT INTO job_inputs (job_id, input, parameters, labels)
   SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb) FROM job
 )
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
-RETURNING (SELECT submitted_at FROM job) AS submitted_at
+RETURNING (SELECT submitted_at FROM job) AS submitted_at,
+          (SELECT expires_at FROM job) AS expires_at
 """
 
 SUBMIT = text(f"WITH {_SUBMIT.format(source='')}")
@@ -43,7 +51,7 @@ SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AN
 # Marks the best waiting rows as released; one dispatcher at a time decides for
 # a model, a second one passes by. Rows are looked at again under their lock,
 # so two that decide in the same moment release no row twice.
-RELEASE = text("""
+_RELEASE = """
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtextextended(:queue, 1)) AS mine
 ), room AS (
@@ -52,29 +60,55 @@ WITH turn AS MATERIALIZED (
       AND state = 'queued' AND released_at IS NOT NULL LIMIT :target) released
 ), best AS (
   SELECT id FROM jobs WHERE model = :model AND version = :version
-    AND state = 'queued' AND released_at IS NULL
+    AND state = 'queued' AND released_at IS NULL {due}
   ORDER BY rank LIMIT (SELECT free FROM room)
 ), urgent AS (
   SELECT id FROM jobs WHERE model = :model AND version = :version
-    AND state = 'queued' AND released_at IS NULL AND priority = 'interactive'
+    AND state = 'queued' AND released_at IS NULL AND priority = 'interactive' {due}
   ORDER BY rank LIMIT :beyond
 ), chosen AS MATERIALIZED (
   SELECT id FROM jobs WHERE id IN (SELECT id FROM best UNION SELECT id FROM urgent)
-    AND state = 'queued' AND released_at IS NULL AND (SELECT mine FROM turn)
+    AND state = 'queued' AND released_at IS NULL {due} AND (SELECT mine FROM turn)
   ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs SET released_at = clock_timestamp() FROM chosen WHERE jobs.id = chosen.id
 RETURNING jobs.id
-""")
+"""
+
+# A job that is for later has a later rank too (its class' offset at most behind
+# it), so the bound on rank keeps the scan from walking over all of them.
+_DUE = """
+    AND rank <= clock_timestamp() + interval '600 seconds'
+    AND (run_at IS NULL OR run_at <= clock_timestamp())
+    AND (expires_at IS NULL OR expires_at > clock_timestamp())"""
+
+RELEASE = text(_RELEASE.format(due=_DUE))
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
-# here and is the fence of everything the worker writes later.
+# here and is the fence of everything the worker writes later. A worker that
+# holds suspects takes nothing beside them; suspects are taken by an idle worker,
+# a whole group at once; and a busy one takes nothing that came after them, so
+# that it becomes idle.
 CLAIM = text("""
-WITH best AS MATERIALIZED (
+WITH mine AS MATERIALIZED (
+  SELECT count(*) AS held, count(suspect_group) AS suspects FROM jobs
+  WHERE worker_id = :worker_id AND state = 'running'
+), suspect AS MATERIALIZED (
+  SELECT suspect_group, rank FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NOT NULL AND suspect_group IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > clock_timestamp())
+  ORDER BY rank LIMIT 1
+), best AS MATERIALIZED (
   SELECT id FROM jobs WHERE model = :model AND version = :version
     AND state = 'queued' AND released_at IS NOT NULL
+    AND (expires_at IS NULL OR expires_at > clock_timestamp())
     AND EXISTS (SELECT FROM workers WHERE id = :worker_id AND ended_at IS NULL
                 AND lease_until > clock_timestamp())
+    AND (SELECT suspects FROM mine) = 0
+    AND CASE WHEN NOT EXISTS (SELECT FROM suspect) THEN true
+             WHEN (SELECT held FROM mine) = 0
+               THEN suspect_group = (SELECT suspect_group FROM suspect)
+             ELSE suspect_group IS NULL AND rank < (SELECT rank FROM suspect) END
   ORDER BY rank LIMIT :free FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, worker_id = :worker_id,
@@ -97,18 +131,33 @@ WITH incoming AS MATERIALIZED (
   SELECT DISTINCT ON (id) *
   FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
     CAST(:reasons AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
-    CAST(:texts AS text[]), CAST(:tokens AS int[]), CAST(:first_s AS float8[]))
-  AS t(id, attempt, state, reason, code, message, content, tokens, first_s)
+    CAST(:texts AS text[]), CAST(:tokens AS int[]), CAST(:first_s AS float8[]),
+    CAST(:retryable AS bool[]))
+  AS t(id, attempt, state, reason, code, message, content, tokens, first_s, retryable)
 ), held AS MATERIALIZED (
-  SELECT j.id FROM jobs j JOIN incoming i ON j.id = i.id ORDER BY j.id FOR UPDATE OF j
+  SELECT j.id,
+    CASE WHEN j.cancel_requested AND (i.state = 'succeeded' OR i.retryable) THEN 'cancelled'
+         WHEN i.retryable AND j.errors + 1 < j.max_attempts THEN 'queued'
+         ELSE i.state END AS next
+  FROM jobs j JOIN incoming i ON j.id = i.id ORDER BY j.id FOR UPDATE OF j
 ), won AS (
   UPDATE jobs j SET
-    state = CASE WHEN j.cancel_requested AND i.state = 'succeeded' THEN 'cancelled'
-                 ELSE i.state END,
-    finish_reason = CASE WHEN j.cancel_requested AND i.state = 'succeeded' THEN 'cancelled'
-                         ELSE i.reason END,
-    error_code = i.code, completion_tokens = i.tokens, finished_at = clock_timestamp(),
-    first_token_at = clock_timestamp() - make_interval(secs => i.first_s)
+    state = h.next,
+    finish_reason = CASE h.next WHEN 'queued' THEN NULL
+                                WHEN 'cancelled' THEN 'cancelled' ELSE i.reason END,
+    error_code = CASE h.next WHEN 'failed' THEN i.code END,
+    errors = j.errors + CASE WHEN i.state = 'failed' THEN 1 ELSE 0 END,
+    completion_tokens = CASE h.next WHEN 'queued' THEN NULL ELSE i.tokens END,
+    finished_at = CASE h.next WHEN 'queued' THEN NULL ELSE clock_timestamp() END,
+    first_token_at = CASE h.next WHEN 'queued' THEN NULL
+                     ELSE clock_timestamp() - make_interval(secs => i.first_s) END,
+    released_at = CASE h.next WHEN 'queued' THEN NULL ELSE j.released_at END,
+    started_at = CASE h.next WHEN 'queued' THEN NULL ELSE j.started_at END,
+    worker_id = CASE h.next WHEN 'queued' THEN NULL ELSE j.worker_id END,
+    suspect_group = NULL,
+    run_at = CASE h.next WHEN 'queued' THEN clock_timestamp() + make_interval(
+               secs => least(:longest_pause_s, :pause_s * 2 ^ j.errors) * (0.5 + random()))
+             ELSE j.run_at END
   FROM incoming i, held h
   WHERE j.id = h.id AND j.id = i.id AND j.attempt = i.attempt
     AND j.worker_id = :worker_id AND j.state = 'running'
@@ -116,9 +165,10 @@ WITH incoming AS MATERIALIZED (
 ), result AS (
   INSERT INTO job_results (job_id, attempt, text, error_message)
   SELECT w.id, w.attempt, i.content, i.message FROM won w JOIN incoming i ON i.id = w.id
+  WHERE w.state <> 'queued'
 ), event AS (
-  INSERT INTO job_events (job_id, kind, attempt, worker_id)
-  SELECT id, state, attempt, :worker_id FROM won
+  INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
+  SELECT w.id, w.state, w.attempt, :worker_id, i.code FROM won w JOIN incoming i ON i.id = w.id
 )
 SELECT id, state FROM won
 UNION ALL  -- committed by this very attempt before, if its answer was lost on the way
@@ -146,29 +196,43 @@ SELECT id, state, attempt, :worker_id, 'given_back' FROM back
 RETURNING job_id AS id, kind AS state
 """)
 
-# Jobs of a worker whose lease is over, whatever ended it. A claim that raced
-# the end of its lease is found by the next pass.
+# Jobs of a worker whose lease is over, whatever ended it. A job that was alone
+# in the engine is charged with the crash; several are suspects, and run again
+# in two halves, until the culprit stands alone. A claim that raced the end of
+# its lease is found by the next pass.
 RECLAIM = text("""
 WITH lost AS MATERIALIZED (
   SELECT j.id, j.worker_id FROM jobs j JOIN workers w ON w.id = j.worker_id
   WHERE j.state = 'running' AND (w.ended_at IS NOT NULL OR w.lease_until < clock_timestamp())
   ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+), counted AS MATERIALIZED (
+  SELECT id, worker_id, count(*) OVER (PARTITION BY worker_id) AS together,
+         row_number() OVER (PARTITION BY worker_id ORDER BY id) AS number FROM lost
+), halves AS MATERIALIZED (
+  SELECT worker_id, half, gen_random_uuid() AS suspect_group
+  FROM (SELECT DISTINCT worker_id FROM lost) w CROSS JOIN (VALUES (true), (false)) h(half)
 ), back AS (
   UPDATE jobs j SET
-    crashes = crashes + 1,
+    crashes = CASE c.together WHEN 1 THEN crashes + 1 ELSE crashes END,
+    suspect_group = h.suspect_group,
     state = CASE WHEN cancel_requested THEN 'cancelled'
-                 WHEN crashes + 1 >= :max_crashes THEN 'failed' ELSE 'queued' END,
+                 WHEN c.together = 1 AND crashes + 1 >= :max_crashes THEN 'failed'
+                 ELSE 'queued' END,
     finish_reason = CASE WHEN cancel_requested THEN 'cancelled' END,
-    error_code = CASE WHEN NOT cancel_requested AND crashes + 1 >= :max_crashes
-                      THEN 'worker_lost' END,
-    finished_at = CASE WHEN cancel_requested OR crashes + 1 >= :max_crashes
+    error_code = CASE WHEN NOT cancel_requested AND c.together = 1
+                        AND crashes + 1 >= :max_crashes THEN 'poisonous' END,
+    finished_at = CASE WHEN cancel_requested
+                         OR (c.together = 1 AND crashes + 1 >= :max_crashes)
                        THEN clock_timestamp() END,
     worker_id = NULL, started_at = NULL
-  FROM lost WHERE j.id = lost.id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state
+  FROM counted c JOIN halves h
+    ON h.worker_id = c.worker_id AND h.half = (c.number * 2 <= c.together)
+  WHERE j.id = c.id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state, c.worker_id AS lost_worker, c.together
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
-SELECT b.id, b.state, b.attempt, l.worker_id, 'lease_lost' FROM back b JOIN lost l ON l.id = b.id
+SELECT id, state, attempt, lost_worker,
+       CASE together WHEN 1 THEN 'worker_lost_alone' ELSE 'worker_lost_with_others' END FROM back
 RETURNING job_id AS id, kind AS state
 """)
 
@@ -192,5 +256,24 @@ RETURNING kind
 
 # What a worker holds according to Postgres, and whether a client wants it ended.
 HELD = text("""
-SELECT id, attempt, cancel_requested FROM jobs WHERE worker_id = :worker_id AND state = 'running'
+SELECT id, attempt, cancel_requested,
+       coalesce(deadline <= clock_timestamp(), false) AS overdue
+FROM jobs WHERE worker_id = :worker_id AND state = 'running'
+""")
+
+# Waiting jobs whose time is over; they never touch an engine.
+EXPIRE = text("""
+WITH late AS MATERIALIZED (
+  SELECT id FROM jobs WHERE state = 'queued' AND expires_at <= clock_timestamp()
+  ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), ended AS (
+  UPDATE jobs j SET state = 'expired', finished_at = clock_timestamp(),
+    error_code = CASE WHEN deadline <= clock_timestamp() THEN 'deadline_exceeded'
+                      ELSE 'expired_in_queue' END
+  FROM late WHERE j.id = late.id AND j.state = 'queued'
+  RETURNING j.id, j.attempt, j.error_code
+)
+INSERT INTO job_events (job_id, kind, attempt, reason)
+SELECT id, 'expired', attempt, error_code FROM ended
+RETURNING job_id AS id
 """)

@@ -19,8 +19,24 @@ from jobs.database import run
 from jobs.errors import IdempotencyConflict
 from jobs.states import CLASS_OFFSET_S, Priority, State
 
-# A job that was in hand when its worker died this often is not tried again.
-MAX_CRASHES = 10
+# A job that was alone in the engine when its worker died, this often, is dead.
+MAX_CRASHES = 3
+
+
+# Between two attempts after an error: doubled each time, give or take a half.
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a job may and must run. `expires_after_s` bounds waiting only,
+    `deadline` also ends it while it runs; `estimate_s` is how long it may take,
+    by which much its rank lies before its deadline."""
+
+    run_at: datetime | None = None
+    expires_after_s: float | None = None
+    deadline: datetime | None = None
+    estimate_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class NewJob:
     labels: dict[str, str]
     prompt_tokens: int
     max_tokens: int
+    times: Times = Times()
+    max_attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +72,8 @@ class Accepted:
     """A durable job. `submitted_at` is None if it was there before this call."""
 
     id: UUID
-    submitted_at: datetime | None
+    submitted_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,8 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt ended. `first_token_age_s`: seconds since the first token."""
+    """How one attempt ended. `first_token_age_s`: seconds since the first token.
+    A `retryable` failure is tried again while the job has attempts left."""
 
     id: UUID
     attempt: int
@@ -82,6 +102,7 @@ class Outcome:
     first_token_age_s: float | None = None
     error_code: str | None = None
     error_message: str | None = None
+    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,7 @@ class HeldJob:
 
     attempt: int
     cancel_requested: bool
+    overdue: bool
 
 
 class TaskManager:
@@ -107,14 +129,14 @@ class TaskManager:
         values = _values(job)
         if idempotency is None:
             rows = run(self._engine, statements.SUBMIT, values)
-            return Accepted(job.id, rows[0].submitted_at if rows else None)
+            return Accepted(job.id, *rows[0]) if rows else Accepted(job.id)
         values |= {"key": idempotency.key, "body_sha256": idempotency.body_sha256}
         rows = run(self._engine, statements.SUBMIT_ONCE, values)
         if rows:
-            return Accepted(job.id, rows[0].submitted_at)
+            return Accepted(job.id, *rows[0])
         known = self._recall(job.tenant_id, idempotency)
         # None: the key was forgotten between the two looks, so now it is new.
-        return self.submit(job, idempotency) if known is None else Accepted(known, None)
+        return self.submit(job, idempotency) if known is None else Accepted(known)
 
     def _recall(self, tenant_id: UUID, idempotency: Idempotency) -> UUID | None:
         """The job that a known key made."""
@@ -158,8 +180,14 @@ class TaskManager:
         """Commits results and terminal states, with events and usage, in one
         transaction. Returns the state of every job this worker ended; an id
         that is missing was a stale write and was discarded. A success whose
-        cancel was requested is committed as `cancelled` with its text."""
-        rows = run(self._engine, statements.FINISH, _columns(outcomes) | {"worker_id": worker_id})
+        cancel was requested is committed as `cancelled` with its text; a
+        retryable failure goes back to the queue, after a pause."""
+        values = _columns(outcomes) | {
+            "worker_id": worker_id,
+            "pause_s": _PAUSE_S,
+            "longest_pause_s": _LONGEST_PAUSE_S,
+        }
+        rows = run(self._engine, statements.FINISH, values)
         return {row.id: State(row.state) for row in rows}
 
     def give_back(self, worker_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
@@ -169,15 +197,20 @@ class TaskManager:
         return [row.id for row in rows]
 
     def reclaim(self) -> dict[UUID, State]:
-        """Takes jobs from workers whose lease is over: back to the queue, or to
-        `failed` after `MAX_CRASHES`. Safe in several processes at once."""
+        """Takes jobs from workers whose lease is over: back to the queue, as
+        suspects if they were several, or to `failed` once a job was alone in
+        `MAX_CRASHES` of them. Safe in several processes at once."""
         rows = run(self._engine, statements.RECLAIM, {"max_crashes": MAX_CRASHES})
         return {row.id: State(row.state) for row in rows}
+
+    def expire(self) -> list[UUID]:
+        """Ends waiting jobs whose time is over. Safe in several processes at once."""
+        return [row.id for row in run(self._engine, statements.EXPIRE, {})]
 
     def held(self, worker_id: UUID) -> dict[UUID, HeldJob]:
         """The jobs that this worker holds, as Postgres sees it."""
         rows = run(self._engine, statements.HELD, {"worker_id": worker_id})
-        return {row.id: HeldJob(row.attempt, row.cancel_requested) for row in rows}
+        return {row.id: HeldJob(row.attempt, row.cancel_requested, row.overdue) for row in rows}
 
 
 def _values(job: NewJob) -> dict[str, Any]:
@@ -195,6 +228,11 @@ def _values(job: NewJob) -> dict[str, Any]:
         "input": json.dumps(job.input),
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
+        "max_attempts": job.max_attempts,
+        "run_at": job.times.run_at,
+        "expires_after_s": job.times.expires_after_s,
+        "deadline": job.times.deadline,
+        "estimate_s": job.times.estimate_s,
     }
 
 
@@ -210,4 +248,5 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
         "texts": [o.text for o in outcomes],
         "tokens": [o.completion_tokens for o in outcomes],
         "first_s": [o.first_token_age_s for o in outcomes],
+        "retryable": [o.retryable for o in outcomes],
     }

@@ -20,7 +20,7 @@ from jobs.ids import new_id
 from jobs.settings import Settings, load
 from workers import exit_codes
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_LONGEST_PAUSE_S = 30.0
 # A child that lived this long is no crash loop.
 _SETTLED_S = 60.0
 
@@ -44,7 +44,7 @@ class Parent:
 
     def run(self) -> int:
         """Starts children one after another; returns the exit code of the parent."""
-        pause_s = _FIRST_PAUSE_S
+        pause_s = self._settings.restart_pause_s
         while not self._stopping.is_set():
             began, process_id = time.monotonic(), new_id()
             code = self._run_child(process_id)
@@ -55,7 +55,7 @@ class Parent:
                 log.error("the worker cannot run with these settings; not started again")
                 return exit_codes.CONFIG
             if time.monotonic() - began > _SETTLED_S:
-                pause_s = _FIRST_PAUSE_S
+                pause_s = self._settings.restart_pause_s
             log.error("the worker ended with code %s; next start in %.1f s", code, pause_s)
             self._stopping.wait(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)

@@ -9,6 +9,7 @@ import threading
 from uuid import UUID
 
 from jobs.errors import DatabaseUnavailable
+from jobs.states import State
 from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJobs
 from workers.identity import Identity
@@ -78,7 +79,9 @@ class FenceWatcher:
                     log.warning("job %s is no longer ours; its sequence stops", held.job.id)
                     self._handler.drop(held)
             elif row.cancel_requested:
-                self._handler.cancel(held.job.id)
+                self._handler.end(held.job.id, State.CANCELLED)
+            elif row.overdue:
+                self._handler.end(held.job.id, State.EXPIRED)
         self._return_strays(worker_id, [id for id in ours if self._held.get(id) is None])
 
     def _return_strays(self, worker_id: UUID, unknown: list[UUID]) -> None:

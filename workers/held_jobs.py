@@ -26,7 +26,8 @@ class HeldJob:
     completion_tokens: int = 0
     first_token_at: float | None = None
     in_engine: bool = True
-    cancelled: bool = False
+    # Why its sequence is being taken out, if it is: CANCELLED or EXPIRED.
+    ending: State | None = None
     state: State | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -51,8 +52,8 @@ class HeldJob:
             first_token_age_s=age,
         )
 
-    def failure(self, code: str, message: str) -> Outcome:
-        """How the job ended if it could not run."""
+    def failure(self, code: str, message: str, *, retryable: bool = False) -> Outcome:
+        """How the attempt ended if it could not run."""
         return Outcome(
             id=self.job.id,
             attempt=self.job.attempt,
@@ -60,6 +61,7 @@ class HeldJob:
             completion_tokens=self.completion_tokens,
             error_code=code,
             error_message=storable(message),
+            retryable=retryable,
         )
 
 

@@ -7,13 +7,14 @@ slots, on a bell, when a slot frees, and once a second while slots are free.
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from bells.hints import Hints
-from jobs.errors import DatabaseUnavailable, LmaasError
+from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
 from jobs.spec import Parameters
 from jobs.states import State
-from jobs.task_manager import ClaimedJob, TaskManager
+from jobs.task_manager import ClaimedJob, Outcome, TaskManager
 from models_store.prompt import PromptRenderer
 from workers.engines.protocol import Chunk, Partial, Request, Sampling
 from workers.held_jobs import HeldJob, HeldJobs
@@ -120,7 +121,7 @@ class JobHandler:
         except Exception:  # the boundary: one job's input never ends the worker
             log.exception("job %s could not be prepared", held.job.id)
             self._fail(held, LmaasError("the job could not be prepared; see the worker's log"))
-        if held.cancelled or held.ended.is_set():
+        if held.ending is not None or held.ended.is_set():
             # Its removal was asked for while it was prepared, before it was there.
             server.remove(held.job.id)
 
@@ -141,13 +142,14 @@ class JobHandler:
 
     def _fail(self, held: HeldJob, error: LmaasError) -> None:
         self._held.leave_engine(held)
-        self._writer.write(held, held.failure(error.code, error.message))
+        self._writer.write(held, held.failure(error.code, error.message, retryable=error.retryable))
 
-    def cancel(self, id: UUID) -> None:
-        """Takes a job's sequence out at the next step and ends it as cancelled."""
+    def end(self, id: UUID, state: State) -> None:
+        """Takes a job's sequence out at the next step and ends it as `cancelled`
+        or `expired`, with the text it has by then."""
         held = self._held.get(id)
-        if held is not None and self._server is not None and not held.cancelled:
-            held.cancelled = True
+        if held is not None and self._server is not None and held.ending is None:
+            held.ending = state
             self._server.remove(id)
 
     def drop(self, held: HeldJob) -> None:
@@ -176,10 +178,10 @@ class JobHandler:
     def on_removed(self, id: UUID, partial: Partial) -> None:
         """See `workers.model_server.Listener`."""
         held = self._held.get(id)
-        if held is not None and held.in_engine and held.cancelled:
+        if held is not None and held.in_engine and held.ending is not None:
             held.grow(partial.text, partial.completion_tokens)
             self._held.leave_engine(held)
-            self._writer.write(held, held.outcome(State.CANCELLED, "cancelled"))
+            self._writer.write(held, _cut_off(held, held.ending))
         self._room.set()
 
     def on_refused(self, id: UUID, error: LmaasError) -> None:
@@ -188,3 +190,9 @@ class JobHandler:
         if held is not None:
             self._fail(held, error)
         self._room.set()
+
+
+def _cut_off(held: HeldJob, state: State) -> Outcome:
+    if state is State.CANCELLED:
+        return held.outcome(state, "cancelled")
+    return replace(held.outcome(state, "deadline"), error_code=DeadlineExceeded.code)

@@ -1,7 +1,7 @@
 """/v1/jobs: submit, read, wait, list, cancel."""
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from jobs.errors import InvalidRequest, UnknownJob
 from jobs.job_views import JobFilter, JobView
 from jobs.keys import Scope
 from jobs.spec import Submit
-from jobs.task_manager import Idempotency, NewJob
+from jobs.task_manager import Accepted, Idempotency, NewJob
 
 LONGEST_WAIT_S = 60.0
 _LONGEST_KEY = 255
@@ -46,7 +46,7 @@ def blueprint(services: Services) -> APIBlueprint:
         if accepted.submitted_at is None:
             view = _read(services, asking.tenant_id, str(accepted.id), wait_s)
         else:
-            view = ended or _fresh(new, accepted.submitted_at)
+            view = ended or _fresh(new, accepted)
         answer = presentation.answer(presentation.job(view), 200 if view.is_terminal else 202)
         answer.headers["Location"] = f"/v1/jobs/{view.id}"
         return answer
@@ -154,8 +154,8 @@ def _preferred_wait_s() -> float:
     return 0.0
 
 
-def _fresh(new: NewJob, submitted_at: datetime) -> JobView:
-    """The job as it was accepted, without reading it again."""
+def _fresh(new: NewJob, accepted: Accepted) -> JobView:
+    """The job as it was accepted just now, without reading it again."""
     unset: dict[str, Any] = dict.fromkeys(
         ("completion_tokens", "finish_reason", "error_code", "started_at", "first_token_at",
          "finished_at", "text", "error_message")
@@ -171,7 +171,10 @@ def _fresh(new: NewJob, submitted_at: datetime) -> JobView:
         attempt=0,
         cancel_requested=False,
         prompt_tokens=new.prompt_tokens,
-        submitted_at=submitted_at,
+        submitted_at=accepted.submitted_at or datetime.now(UTC),
+        run_at=new.times.run_at,
+        expires_at=accepted.expires_at,
+        deadline=new.times.deadline,
         labels=new.labels,
         **unset,
     )

@@ -87,13 +87,14 @@ def success(job: ClaimedJob, said: str = "hello") -> Outcome:
     )
 
 
-def failure(job: ClaimedJob) -> Outcome:
+def failure(job: ClaimedJob, *, retryable: bool = False) -> Outcome:
     return Outcome(
         id=job.id,
         attempt=job.attempt,
         state=State.FAILED,
         error_code="engine_failed",
         error_message="it broke",
+        retryable=retryable,
     )
 
 

@@ -159,7 +159,7 @@ def test_a_cancel_between_claim_and_join_is_obeyed(bench: Bench) -> None:
     id = bench.long_job()
     assert bench.renderer.entered.wait(10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.cancel(id)
+    bench.handler.end(id, State.CANCELLED)
     bench.renderer.go_on.set()
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     assert bench.view(id).state == "cancelled"
@@ -188,7 +188,7 @@ def test_a_cancelled_job_ends_with_the_beginning_of_its_text(bench: Bench) -> No
     held = eventually(lambda: bench.held.get(id), within_s=10)
     eventually(lambda: held.completion_tokens > 2, within_s=10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.cancel(id)
+    bench.handler.end(id, State.CANCELLED)
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     view = bench.view(id)
     assert view.state == "cancelled"

@@ -119,7 +119,7 @@ def test_a_job_whose_workers_keep_dying_fails_with_a_reason(
             assert again.attempt == lost + 1
     view = job_views.get(engine, tenant, job.id)
     assert view is not None
-    assert (view.state, view.error_code) == ("failed", "worker_lost")
+    assert (view.state, view.error_code) == ("failed", "poisonous")
     assert view.finished_at is not None
     assert history(engine, job.id)[-1] == "failed"
     assert manager.claim(a_worker(engine), MODEL, VERSION, 1) == []

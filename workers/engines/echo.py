@@ -5,6 +5,7 @@ wished.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from uuid import UUID
 from tokenizers import Tokenizer
 
 from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong
+from workers import exit_codes
 from workers.engines.detokenizer import Reader, Vocabulary
 from workers.engines.protocol import Chunk, FinishReason, Partial, Request
 
@@ -39,7 +41,8 @@ class EchoEngine:
     The text is the decoded prompt up to `max_tokens` tokens; it ends with
     `stop` after the whole prompt or before a stop string. Each sequence gets
     `tokens_per_s` tokens a second; 0 gives all in one step. A step with
-    nothing due waits for the next token, at most 50 ms.
+    nothing due waits for the next token, at most 50 ms. A prompt that contains
+    `poison` ends the process in its first step, as a bug in a kernel would.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class EchoEngine:
         tokens_per_s: float,
         folder: Path,
         *,
+        poison: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -55,7 +59,9 @@ class EchoEngine:
         self._tokens_per_s = tokens_per_s
         self._clock = clock
         self._sleep = sleep
-        self._vocabulary = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        self._poison = poison
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._vocabulary = Vocabulary(self._tokenizer)
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self._context = int(config["max_position_embeddings"])
         self._echoes: dict[UUID, _Echo] = {}
@@ -94,6 +100,8 @@ class EchoEngine:
         if not self._echoes:
             return []
         self._wait()
+        if self._poison and any(map(self._is_poisonous, self._echoes.values())):
+            os._exit(exit_codes.ENGINE)
         now = self._clock()
         chunks = [self._tell(echo, self._due(echo, now)) for echo in self._echoes.values()]
         told = [chunk for chunk in chunks if chunk is not None]
@@ -109,6 +117,9 @@ class EchoEngine:
         nap_s = min(next_s - self._clock(), _LONGEST_NAP_S)
         if nap_s > 0:
             self._sleep(nap_s)
+
+    def _is_poisonous(self, echo: _Echo) -> bool:
+        return self._poison in self._tokenizer.decode(list(echo.request.prompt))
 
     def _due(self, echo: _Echo, now: float) -> int:
         if not self._tokens_per_s:

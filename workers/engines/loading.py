@@ -17,7 +17,10 @@ def load_engine(version: ModelVersion, settings: Settings) -> Engine:
         from workers.engines.echo import EchoEngine
 
         return EchoEngine(
-            slots=settings.slots, tokens_per_s=settings.echo_tokens_per_s, folder=folder
+            slots=settings.slots,
+            tokens_per_s=settings.echo_tokens_per_s,
+            folder=folder,
+            poison=settings.echo_poison,
         )
     from workers.engines.lm import LmEngine
 
