@@ -12,6 +12,7 @@ from api.services import Services, open_services
 from jobs import logs
 from jobs.errors import InvalidJson
 from jobs.settings import load
+from jobs.threads import end_process_with_any_thread
 from lmaas.version import __version__
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "an API key, lmaas_..."}
@@ -40,6 +41,7 @@ def create_app() -> OpenAPI:
     """The application of one web process, from the environment."""
     settings = load()
     logs.configure(settings, "web")
+    end_process_with_any_thread()
     return build(open_services(settings))
 
 

@@ -94,5 +94,5 @@ def register(app: Flask, max_body_bytes: int) -> None:
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         app.logger.error("a request failed", exc_info=error)
-        message = "something broke here; the server's log says what. Nothing was accepted"
+        message = "something broke here; the server's log says what"
         return answer(HTTPStatus.INTERNAL_SERVER_ERROR, message, LmaasError.code)

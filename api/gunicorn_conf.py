@@ -1,5 +1,7 @@
 """gunicorn's configuration: threads that mostly sleep in waiting polls."""
 
+from pathlib import Path
+
 from jobs.settings import load
 
 _settings = load()
@@ -17,4 +19,5 @@ graceful_timeout = 15
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - a heartbeat file; a disk could block it
+# A heartbeat file; a disk could block it.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

@@ -16,6 +16,7 @@ from models_store.catalog import ModelVersion
 _DEFAULT_MESSAGE = {
     "expired_in_queue": "the job waited longer than its expires_after; it was not started",
     "deadline_exceeded": "the job's deadline passed before it had ended",
+    "worker_lost": "the workers that ran this job lost their leases too often",
     "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
     "dead letter and not tried again (`lmaas dead show ID`)",
 }

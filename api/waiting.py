@@ -6,6 +6,7 @@ by a Redis hint, or at the latest by one batched query every half second.
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -100,15 +101,20 @@ class Notifier:
                 self._changed.notify()
 
     def _run(self) -> None:
+        due = time.monotonic() + _LOOK_EVERY_S
         while not self._stopping.is_set():
             with self._changed:
-                hinted = self._changed.wait_for(
-                    lambda: self._hinted or self._stopping.is_set(), _LOOK_EVERY_S
+                self._changed.wait_for(
+                    lambda: self._hinted or self._stopping.is_set(), due - time.monotonic()
                 )
-                ids = list(self._hinted if hinted else self._waiters)
+                # Hints that keep coming must not put off the look at all the others.
+                overdue = time.monotonic() >= due
+                ids = list(self._waiters if overdue else self._hinted)
                 self._hinted.clear()
+            if overdue:
+                due = time.monotonic() + _LOOK_EVERY_S
             try:
-                self._look(ids, hinted=bool(hinted))
+                self._look(ids, hinted=not overdue)
             except DatabaseUnavailable as error:
                 log.warning("polls wait on: %s", error.message)
                 self._stopping.wait(_LOOK_EVERY_S)

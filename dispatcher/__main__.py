@@ -18,10 +18,12 @@ from jobs.database import open_engine
 from jobs.errors import BadSettings, DatabaseUnavailable
 from jobs.settings import Settings, load
 from jobs.task_manager import TaskManager
+from jobs.threads import end_process_with_any_thread
 
 # Hints that arrive closer together than this share one tick.
 _BREATH_S = 0.004
 _REAP_EVERY_S = 0.5
+_LONGEST_WAIT_S = 1.0  # also for SIGTERM to be seen
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(f"dispatcher does not start: {error.message}")
     logs.configure(settings, "dispatcher")
+    end_process_with_any_thread()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -53,7 +56,7 @@ def work(settings: Settings, stopping: threading.Event) -> None:
         daemon=True,
     )
     reaper.start()
-    ear = DispatcherEar(settings, settings.tick_s)
+    ear = DispatcherEar(settings, min(settings.tick_s, _LONGEST_WAIT_S))
     log.info("dispatcher is ready")
     while not stopping.is_set():
         _patiently(dispatcher.tick, stopping)

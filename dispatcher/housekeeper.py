@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 
 def keep_house(engine: Engine) -> int:
     """One round; returns how many rows were forgotten."""
-    forgotten = sum(len(run(engine, duty, {})) for duty in (_FORGET_KEYS, _FORGET_WORKERS))
+    forgotten = len(run(engine, _FORGET_WORKERS, {}))
+    while keys := len(run(engine, _FORGET_KEYS, {})):
+        forgotten += keys
     if forgotten:
         log.info("forgot %d old idempotency keys and workers", forgotten)
     return forgotten

@@ -32,10 +32,7 @@ class JobDispatcher:
 
     def _release(self, capacity: Capacity) -> int:
         released = self._task_manager.release(
-            capacity.model,
-            capacity.version,
-            target=BUFFER * capacity.slots,
-            beyond=capacity.slots,
+            capacity.model, capacity.version, target=BUFFER * capacity.slots
         )
         if released:
             self._ringer.ring(queue_name(capacity.model, capacity.version), released)

@@ -184,6 +184,7 @@ def _sqlstate(error: Exception) -> str | None:
 def _unavailable(error: Exception) -> DatabaseUnavailable:
     # Neither the URL nor the statement may reach a client or a log.
     return DatabaseUnavailable(
-        f"Postgres does not answer ({type(error).__name__}); nothing was accepted. "
-        "Try again; /health/ready tells when it is back."
+        f"Postgres does not answer ({type(error).__name__}); whether this "
+        "was recorded is not known. Try again, with the same Idempotency-Key for a submit; "
+        "/health/ready tells when it is back."
     )

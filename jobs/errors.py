@@ -87,7 +87,7 @@ class IdempotencyConflict(InvalidRequest):
 
 
 class DatabaseUnavailable(LmaasError):
-    """Postgres does not answer; nothing was accepted."""
+    """Postgres does not answer; a 202 was not given."""
 
     code = "database_unavailable"
     retryable = True
@@ -116,6 +116,12 @@ class EngineFailed(LmaasError):
 
     code = "engine_failed"
     retryable = True
+
+
+class WorkerLost(LmaasError):
+    """The job's workers lost their leases too often."""
+
+    code = "worker_lost"
 
 
 class Poisonous(LmaasError):

@@ -34,8 +34,9 @@ WHERE id = :id AND ended_at IS NULL RETURNING id
 """)
 
 _END_PROCESS = text("""
-UPDATE workers SET ended_at = clock_timestamp(), state = 'ended'
-WHERE process_id = :process_id AND ended_at IS NULL RETURNING id
+UPDATE workers SET ended_at = clock_timestamp(), state = 'ended', died = :died
+WHERE process_id = :process_id AND ended_at IS NULL AND id <> ALL (CAST(:but AS uuid[]))
+RETURNING id
 """)
 
 _END_OVERDUE = text("""
@@ -120,8 +121,16 @@ def end(engine: Engine, worker_id: UUID) -> bool:
 
 
 def end_process(engine: Engine, process_id: UUID) -> list[UUID]:
-    """Ends the leases of a dead process, by its parent that saw it die."""
-    return [row.id for row in run(engine, _END_PROCESS, {"process_id": process_id})]
+    """Ends the leases of a dead process, by its parent that saw it die; the
+    jobs it held are suspects."""
+    values = {"process_id": process_id, "but": [], "died": True}
+    return [row.id for row in run(engine, _END_PROCESS, values)]
+
+
+def end_earlier(engine: Engine, who: Incarnation) -> list[UUID]:
+    """Ends what is left of the same process' earlier leases, which it let go."""
+    values = {"process_id": who.process_id, "but": [who.id], "died": False}
+    return [row.id for row in run(engine, _END_PROCESS, values)]
 
 
 def end_overdue(engine: Engine) -> list[UUID]:

@@ -106,9 +106,6 @@ class JobRecord(Base):
         CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="running_has_worker"),
         Index("ix_jobs_waiting", "model", "version", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NULL")),
-        Index("ix_jobs_waiting_interactive", "model", "version", "rank",
-              postgresql_where=text("state = 'queued' AND released_at IS NULL"
-                                    " AND priority = 'interactive'")),
         Index("ix_jobs_released", "model", "version", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
         Index("ix_jobs_suspect", "model", "version", "rank",
@@ -117,6 +114,7 @@ class JobRecord(Base):
         Index("ix_jobs_expiring", "expires_at",
               postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
+        Index("ix_jobs_tenant_state", "tenant_id", "state", "id"),
     )  # fmt: skip
 
 
@@ -166,7 +164,7 @@ class IdempotencyRecord(Base):
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     body_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     job_id: Mapped[UUID] = mapped_column(Uuid)
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW, index=True)
 
 
 class WorkerRecord(Base):
@@ -188,6 +186,8 @@ class WorkerRecord(Base):
     heartbeat_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     lease_until: Mapped[datetime] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Seen dead by its parent; a lease that only ran out proves no crash.
+    died: Mapped[bool] = mapped_column(server_default=text("false"))
     stale_writes: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
     __table_args__ = (

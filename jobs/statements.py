@@ -48,41 +48,38 @@ RECALL_KEY = text("""
 SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key
 """)
 
-# Marks the best waiting rows as released; one dispatcher at a time decides for
-# a model, a second one passes by. Rows are looked at again under their lock,
-# so two that decide in the same moment release no row twice.
-_RELEASE = """
+# Makes the best `target` waiting rows the released ones: what is released is a
+# function of rank alone, so interactive work goes ahead as far as its rank does
+# and no further. One dispatcher at a time decides for a model, a second one
+# passes by; rows are looked at again under their lock, so two that decide in
+# the same moment release no row twice. Both scans end after `target` rows of an
+# index; a job for later has a later rank too (behind its time by its class'
+# offset at most), so the bound on rank keeps them from walking over all of these.
+RELEASE = text("""
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock(hashtextextended(:queue, 1)) AS mine
-), room AS (
-  SELECT greatest(0, :target - count(*)) AS free FROM (
-    SELECT FROM jobs WHERE model = :model AND version = :version
-      AND state = 'queued' AND released_at IS NOT NULL LIMIT :target) released
-), best AS (
-  SELECT id FROM jobs WHERE model = :model AND version = :version
-    AND state = 'queued' AND released_at IS NULL {due}
-  ORDER BY rank LIMIT (SELECT free FROM room)
-), urgent AS (
-  SELECT id FROM jobs WHERE model = :model AND version = :version
-    AND state = 'queued' AND released_at IS NULL AND priority = 'interactive' {due}
-  ORDER BY rank LIMIT :beyond
+), best AS MATERIALIZED (
+  SELECT id, released_at FROM (
+    (SELECT id, rank, released_at FROM jobs WHERE model = :model AND version = :version
+       AND state = 'queued' AND released_at IS NOT NULL
+     ORDER BY rank LIMIT :target)
+    UNION ALL
+    (SELECT id, rank, released_at FROM jobs WHERE model = :model AND version = :version
+       AND state = 'queued' AND released_at IS NULL
+       AND rank <= clock_timestamp() + interval '600 seconds'
+       AND (run_at IS NULL OR run_at <= clock_timestamp())
+       AND (expires_at IS NULL OR expires_at > clock_timestamp())
+     ORDER BY rank LIMIT :target)
+  ) candidates ORDER BY rank LIMIT :target
 ), chosen AS MATERIALIZED (
-  SELECT id FROM jobs WHERE id IN (SELECT id FROM best UNION SELECT id FROM urgent)
-    AND state = 'queued' AND released_at IS NULL {due} AND (SELECT mine FROM turn)
+  SELECT id FROM jobs
+  WHERE id = ANY (ARRAY(SELECT id FROM best WHERE released_at IS NULL))
+    AND state = 'queued' AND released_at IS NULL AND (SELECT mine FROM turn)
   ORDER BY id FOR UPDATE SKIP LOCKED
 )
-UPDATE jobs SET released_at = clock_timestamp() FROM chosen WHERE jobs.id = chosen.id
-RETURNING jobs.id
-"""
-
-# A job that is for later has a later rank too (its class' offset at most behind
-# it), so the bound on rank keeps the scan from walking over all of them.
-_DUE = """
-    AND rank <= clock_timestamp() + interval '600 seconds'
-    AND (run_at IS NULL OR run_at <= clock_timestamp())
-    AND (expires_at IS NULL OR expires_at > clock_timestamp())"""
-
-RELEASE = text(_RELEASE.format(due=_DUE))
+UPDATE jobs SET released_at = clock_timestamp()
+WHERE id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING id
+""")
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
 # here and is the fence of everything the worker writes later. A worker that
@@ -196,43 +193,51 @@ SELECT id, state, attempt, :worker_id, 'given_back' FROM back
 RETURNING job_id AS id, kind AS state
 """)
 
-# Jobs of a worker whose lease is over, whatever ended it. A job that was alone
-# in the engine is charged with the crash; several are suspects, and run again
-# in two halves, until the culprit stands alone. A claim that raced the end of
-# its lease is found by the next pass.
+# Jobs of a worker whose lease is over. If it was seen dead, a job that was alone
+# in the engine is charged with the crash, and several are suspects that run
+# again in two halves, until the culprit stands alone. A lease that only ran out
+# (a network, a Postgres that was away) charges nobody; `most_attempts` bounds
+# what it can repeat. A claim that raced the end of its lease is found by the
+# next pass.
 RECLAIM = text("""
 WITH lost AS MATERIALIZED (
-  SELECT j.id, j.worker_id FROM jobs j JOIN workers w ON w.id = j.worker_id
+  SELECT j.id, j.worker_id, w.died,
+         j.cancel_requested, j.crashes, j.attempt  -- as they are under the lock
+  FROM jobs j JOIN workers w ON w.id = j.worker_id
   WHERE j.state = 'running' AND (w.ended_at IS NOT NULL OR w.lease_until < clock_timestamp())
   ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
 ), counted AS MATERIALIZED (
-  SELECT id, worker_id, count(*) OVER (PARTITION BY worker_id) AS together,
+  SELECT lost.*, count(*) OVER (PARTITION BY worker_id) AS together,
          row_number() OVER (PARTITION BY worker_id ORDER BY id) AS number FROM lost
 ), halves AS MATERIALIZED (
   SELECT worker_id, half, gen_random_uuid() AS suspect_group
   FROM (SELECT DISTINCT worker_id FROM lost) w CROSS JOIN (VALUES (true), (false)) h(half)
-), back AS (
-  UPDATE jobs j SET
-    crashes = CASE c.together WHEN 1 THEN crashes + 1 ELSE crashes END,
-    suspect_group = h.suspect_group,
-    state = CASE WHEN cancel_requested THEN 'cancelled'
-                 WHEN c.together = 1 AND crashes + 1 >= :max_crashes THEN 'failed'
-                 ELSE 'queued' END,
-    finish_reason = CASE WHEN cancel_requested THEN 'cancelled' END,
-    error_code = CASE WHEN NOT cancel_requested AND c.together = 1
-                        AND crashes + 1 >= :max_crashes THEN 'poisonous' END,
-    finished_at = CASE WHEN cancel_requested
-                         OR (c.together = 1 AND crashes + 1 >= :max_crashes)
-                       THEN clock_timestamp() END,
-    worker_id = NULL, started_at = NULL
+), verdict AS MATERIALIZED (
+  SELECT c.id, c.worker_id, c.died, c.together, h.suspect_group,
+    CASE WHEN c.cancel_requested THEN 'cancelled'
+         WHEN c.died AND c.together = 1 AND c.crashes + 1 >= :max_crashes THEN 'failed'
+         WHEN c.attempt >= :most_attempts THEN 'failed'
+         ELSE 'queued' END AS next,
+    CASE WHEN c.died AND c.together = 1 THEN 'poisonous' ELSE 'worker_lost' END AS code
   FROM counted c JOIN halves h
     ON h.worker_id = c.worker_id AND h.half = (c.number * 2 <= c.together)
-  WHERE j.id = c.id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state, c.worker_id AS lost_worker, c.together
+), back AS (
+  UPDATE jobs j SET
+    state = v.next,
+    crashes = crashes + CASE WHEN v.died AND v.together = 1 THEN 1 ELSE 0 END,
+    suspect_group = CASE WHEN v.died THEN v.suspect_group ELSE j.suspect_group END,
+    finish_reason = CASE v.next WHEN 'cancelled' THEN 'cancelled' END,
+    error_code = CASE v.next WHEN 'failed' THEN v.code END,
+    finished_at = CASE v.next WHEN 'queued' THEN NULL ELSE clock_timestamp() END,
+    worker_id = NULL, started_at = NULL
+  FROM verdict v WHERE j.id = v.id AND j.state = 'running'
+  RETURNING j.id, j.attempt, j.state, v.worker_id AS lost_worker, v.died, v.together
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, lost_worker,
-       CASE together WHEN 1 THEN 'worker_lost_alone' ELSE 'worker_lost_with_others' END FROM back
+       CASE WHEN NOT died THEN 'lease_lost'
+            WHEN together = 1 THEN 'worker_died_alone'
+            ELSE 'worker_died_with_others' END FROM back
 RETURNING job_id AS id, kind AS state
 """)
 

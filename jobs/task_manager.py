@@ -21,6 +21,8 @@ from jobs.states import CLASS_OFFSET_S, Priority, State
 
 # A job that was alone in the engine when its worker died, this often, is dead.
 MAX_CRASHES = 3
+# And whatever ends its leases, a job is not begun without end.
+MOST_ATTEMPTS = 25
 
 
 # Between two attempts after an error: doubled each time, give or take a half.
@@ -106,7 +108,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldJob:
+class HeldRow:
     """What Postgres says of a job that a worker holds."""
 
     attempt: int
@@ -159,12 +161,16 @@ class TaskManager:
         rows = run(self._engine, statements.CANCEL, values)
         return str(rows[0].kind) if rows else None
 
-    def release(self, model: str, version: int, *, target: int, beyond: int) -> list[UUID]:
-        """Marks the best waiting jobs of a model version as released, so that
-        `target` are released and not claimed, and up to `beyond` interactive
-        ones more. None if another dispatcher is deciding for it right now."""
-        values: dict[str, Any] = {"model": model, "version": version, "target": target}
-        values |= {"queue": f"{model}@{version}", "beyond": beyond}
+    def release(self, model: str, version: int, *, target: int) -> list[UUID]:
+        """Lets the best waiting jobs of a model version through, as far as they
+        are among the best `target` that wait or are released. None if another
+        dispatcher is deciding for it right now."""
+        values = {
+            "queue": f"{model}@{version}",
+            "model": model,
+            "version": version,
+            "target": target,
+        }
         return [row.id for row in run(self._engine, statements.RELEASE, values)]
 
     def claim(self, worker_id: UUID, model: str, version: int, free: int) -> list[ClaimedJob]:
@@ -197,20 +203,24 @@ class TaskManager:
         return [row.id for row in rows]
 
     def reclaim(self) -> dict[UUID, State]:
-        """Takes jobs from workers whose lease is over: back to the queue, as
-        suspects if they were several, or to `failed` once a job was alone in
-        `MAX_CRASHES` of them. Safe in several processes at once."""
-        rows = run(self._engine, statements.RECLAIM, {"max_crashes": MAX_CRASHES})
+        """Takes jobs from workers whose lease is over: back to the queue (as
+        suspects if the worker died), or to `failed` once a job was alone in
+        `MAX_CRASHES` dead ones. Safe in several processes at once."""
+        rows = run(
+            self._engine,
+            statements.RECLAIM,
+            {"max_crashes": MAX_CRASHES, "most_attempts": MOST_ATTEMPTS},
+        )
         return {row.id: State(row.state) for row in rows}
 
     def expire(self) -> list[UUID]:
         """Ends waiting jobs whose time is over. Safe in several processes at once."""
         return [row.id for row in run(self._engine, statements.EXPIRE, {})]
 
-    def held(self, worker_id: UUID) -> dict[UUID, HeldJob]:
+    def held(self, worker_id: UUID) -> dict[UUID, HeldRow]:
         """The jobs that this worker holds, as Postgres sees it."""
         rows = run(self._engine, statements.HELD, {"worker_id": worker_id})
-        return {row.id: HeldJob(row.attempt, row.cancel_requested, row.overdue) for row in rows}
+        return {row.id: HeldRow(row.attempt, row.cancel_requested, row.overdue) for row in rows}
 
 
 def _values(job: NewJob) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from jobs.settings import Settings, load
 from workers import exit_codes
 
 _LONGEST_PAUSE_S = 30.0
+# What a draining child may need beyond LMAAS_DRAIN_S, with Postgres or Redis away.
+_GRACE_S = 20.0
 # A child that lived this long is no crash loop.
 _SETTLED_S = 60.0
 
@@ -69,9 +71,24 @@ class Parent:
         if self._stopping.is_set():
             self._child.terminate()
         try:
-            return self._child.wait()
+            return self._wait(self._child)
         finally:
             self._child = None
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        """The child's exit code. One that does not end in time after SIGTERM (it
+        may hang inside a kernel) is killed."""
+        while not self._stopping.is_set():
+            try:
+                return child.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                continue
+        try:
+            return child.wait(timeout=self._settings.drain_s + _GRACE_S)
+        except subprocess.TimeoutExpired:
+            log.error("the worker does not end; it is killed")
+            child.kill()
+            return child.wait()
 
     def _end_leases(self, process_id: UUID) -> None:
         try:

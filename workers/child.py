@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 def _die_with_parent() -> None:
     if sys.platform == "linux":
+        parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died in between
+            sys.exit(0)
 
 
 def _resolve(settings: Settings) -> ModelVersion:

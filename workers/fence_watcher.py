@@ -10,8 +10,8 @@ from uuid import UUID
 
 from jobs.errors import DatabaseUnavailable
 from jobs.states import State
-from jobs.task_manager import TaskManager
-from workers.held_jobs import HeldJobs
+from jobs.task_manager import HeldRow, TaskManager
+from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
 from workers.job_handler import JobHandler
 
@@ -67,22 +67,27 @@ class FenceWatcher:
         worker_id = self._identity.worker_id
         if worker_id is None:
             return
-        before = [held for held in self._held.snapshot() if held.in_engine]
         try:
-            ours = self._task_manager.held(worker_id)
+            self._compare(worker_id)
         except DatabaseUnavailable:
             return  # the lease keeper decides what a longer silence means
+
+    def _compare(self, worker_id: UUID) -> None:
+        before = [held for held in self._held.snapshot() if held.in_engine]
+        ours = self._task_manager.held(worker_id)
         for held in before:
-            row = ours.get(held.job.id)
-            if row is None or row.attempt != held.job.attempt:
-                if held.in_engine:
-                    log.warning("job %s is no longer ours; its sequence stops", held.job.id)
-                    self._handler.drop(held)
-            elif row.cancel_requested:
-                self._handler.end(held.job.id, State.CANCELLED)
-            elif row.overdue:
-                self._handler.end(held.job.id, State.EXPIRED)
+            self._obey(held, ours.get(held.job.id))
         self._return_strays(worker_id, [id for id in ours if self._held.get(id) is None])
+
+    def _obey(self, held: HeldJob, row: HeldRow | None) -> None:
+        if row is None or row.attempt != held.job.attempt:
+            if held.in_engine:
+                log.warning("job %s is no longer ours; its sequence stops", held.job.id)
+                self._handler.drop(held)
+        elif row.cancel_requested:
+            self._handler.end(held.job.id, State.CANCELLED)
+        elif row.overdue:
+            self._handler.end(held.job.id, State.EXPIRED)
 
     def _return_strays(self, worker_id: UUID, unknown: list[UUID]) -> None:
         self._strays = {id: self._strays.get(id, 0) + 1 for id in unknown}

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from jobs.ids import new_id
 from jobs.states import State
 from jobs.task_manager import ClaimedJob, Outcome
 
@@ -22,6 +23,8 @@ class HeldJob:
     """
 
     job: ClaimedJob
+    # The engine's name for it: a job that is claimed again is another sequence.
+    sequence_id: UUID = field(default_factory=new_id)
     parts: list[str] = field(default_factory=list)
     completion_tokens: int = 0
     first_token_at: float | None = None
@@ -76,19 +79,25 @@ class HeldJobs:
     """A table of held jobs that several threads read; see `JobHandler`."""
 
     def __init__(self) -> None:
-        self._jobs: dict[UUID, HeldJob] = {}
+        self._by_job: dict[UUID, HeldJob] = {}
+        self._by_sequence: dict[UUID, HeldJob] = {}
         self._lock = threading.Lock()
         self._in_engine = 0
 
     def add(self, held: HeldJob) -> None:
-        """Takes a claimed job in."""
+        """Takes a claimed job in; one that is held already must be let go before."""
         with self._lock:
-            self._jobs[held.job.id] = held
+            self._by_job[held.job.id] = held
+            self._by_sequence[held.sequence_id] = held
             self._in_engine += 1
 
-    def get(self, id: UUID) -> HeldJob | None:
+    def get(self, job_id: UUID) -> HeldJob | None:
         """The held job of that id."""
-        return self._jobs.get(id)
+        return self._by_job.get(job_id)
+
+    def of_sequence(self, sequence_id: UUID) -> HeldJob | None:
+        """The held job that the engine knows by that id."""
+        return self._by_sequence.get(sequence_id)
 
     def leave_engine(self, held: HeldJob) -> None:
         """Its slot is free again; its result may still be on the way to Postgres."""
@@ -101,15 +110,16 @@ class HeldJobs:
         """Ends it here and wakes who waits for it."""
         self.leave_engine(held)
         with self._lock:
-            if self._jobs.get(held.job.id) is held:
-                del self._jobs[held.job.id]
+            self._by_sequence.pop(held.sequence_id, None)
+            if self._by_job.get(held.job.id) is held:
+                del self._by_job[held.job.id]
         held.state = state
         held.ended.set()
 
     def snapshot(self) -> list[HeldJob]:
         """All held jobs at this moment."""
         with self._lock:
-            return list(self._jobs.values())
+            return list(self._by_sequence.values())
 
     @property
     def in_engine(self) -> int:
@@ -117,4 +127,4 @@ class HeldJobs:
         return self._in_engine
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._by_sequence)

@@ -14,7 +14,7 @@ from bells.hints import Hints
 from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
 from jobs.spec import Parameters
 from jobs.states import State
-from jobs.task_manager import ClaimedJob, Outcome, TaskManager
+from jobs.task_manager import Outcome, TaskManager
 from models_store.prompt import PromptRenderer
 from workers.engines.protocol import Chunk, Partial, Request, Sampling
 from workers.held_jobs import HeldJob, HeldJobs
@@ -104,8 +104,13 @@ class JobHandler:
                 return []
             model, version = self._identity.model, self._identity.version
             jobs = self._claims.claim(worker_id, model, version, free)
+            if self._identity.worker_id != worker_id:
+                return []  # the lease is over, and these go with it
             claimed = [HeldJob(job) for job in jobs]
             for held in claimed:
+                # Held already: a crash of Postgres forgot the first claim.
+                if (older := self._held.get(held.job.id)) is not None:
+                    self.drop(older)
                 self._held.add(held)
         for held in claimed:
             self._begin(server, held)
@@ -115,20 +120,26 @@ class JobHandler:
 
     def _begin(self, server: ModelServer, held: HeldJob) -> None:
         try:
-            server.add(self._request(held.job))
+            request = self._request(held)
         except LmaasError as error:
             self._fail(held, error)
-        except Exception:  # the boundary: one job's input never ends the worker
-            log.exception("job %s could not be prepared", held.job.id)
+            return
+        except Exception as error:  # noqa: BLE001 - the boundary: no job ends its worker
+            # Neither the message nor the traceback: they may quote the prompt.
+            log.error("job %s could not be prepared: %s", held.job.id, type(error).__name__)
             self._fail(held, LmaasError("the job could not be prepared; see the worker's log"))
+            return
+        if not held.ended.is_set():
+            server.add(request)
         if held.ending is not None or held.ended.is_set():
             # Its removal was asked for while it was prepared, before it was there.
-            server.remove(held.job.id)
+            server.remove(held.sequence_id)
 
-    def _request(self, job: ClaimedJob) -> Request:
+    def _request(self, held: HeldJob) -> Request:
+        job = held.job
         parameters = Parameters.model_validate(job.parameters)
         return Request(
-            id=job.id,
+            id=held.sequence_id,
             prompt=prompt_tokens(job.task, self._renderer, job.input),
             sampling=Sampling(
                 max_tokens=parameters.max_tokens,
@@ -150,13 +161,13 @@ class JobHandler:
         held = self._held.get(id)
         if held is not None and self._server is not None and held.ending is None:
             held.ending = state
-            self._server.remove(id)
+            self._server.remove(held.sequence_id)
 
     def drop(self, held: HeldJob) -> None:
         """Takes a job's sequence out that is no longer this worker's."""
         # Asked for first: whoever takes the slot next is added after the removal.
         if self._server is not None:
-            self._server.remove(held.job.id)
+            self._server.remove(held.sequence_id)
         self._held.let_go(held, None)
         self._room.set()
 
@@ -164,7 +175,7 @@ class JobHandler:
         """See `workers.model_server.Listener`."""
         freed = False
         for chunk in chunks:
-            held = self._held.get(chunk.id)
+            held = self._held.of_sequence(chunk.id)
             if held is None or not held.in_engine:
                 continue
             held.grow(chunk.text, chunk.completion_tokens)
@@ -177,7 +188,7 @@ class JobHandler:
 
     def on_removed(self, id: UUID, partial: Partial) -> None:
         """See `workers.model_server.Listener`."""
-        held = self._held.get(id)
+        held = self._held.of_sequence(id)
         if held is not None and held.in_engine and held.ending is not None:
             held.grow(partial.text, partial.completion_tokens)
             self._held.leave_engine(held)
@@ -186,7 +197,7 @@ class JobHandler:
 
     def on_refused(self, id: UUID, error: LmaasError) -> None:
         """See `workers.model_server.Listener`."""
-        held = self._held.get(id)
+        held = self._held.of_sequence(id)
         if held is not None:
             self._fail(held, error)
         self._room.set()

@@ -115,6 +115,7 @@ class LeaseKeeper:
         who = self._identity.incarnation(self._slots)
         began = time.monotonic()
         leases.open_lease(self._engine, who, self._lease_s)
+        leases.end_earlier(self._engine, who)
         if self._state != "loading":
             self._renew(who.id)
         with self._identity_lock:
@@ -139,8 +140,9 @@ class LeaseKeeper:
         return renewed
 
     def _let_go(self, why: str) -> None:
+        # Within the lock: no new lease begins before the old one's jobs are gone.
         with self._identity_lock:
             worker_id, self._identity.worker_id = self._identity.worker_id, None
-        if worker_id is not None:
-            log.error("the lease of worker %s %s; its jobs are let go", worker_id, why)
-            self._lost()
+            if worker_id is not None:
+                log.error("the lease of worker %s %s; its jobs are let go", worker_id, why)
+                self._lost()

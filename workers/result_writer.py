@@ -75,7 +75,7 @@ class ResultWriter:
             if not batch or worker_id is None:
                 break
             try:
-                states = self._task_manager.finish(worker_id, [outcome for _, outcome in batch])
+                states = self._finish(worker_id, [outcome for _, outcome in batch])
             except DatabaseUnavailable as error:
                 log.warning("%d results wait: %s", len(batch), error.message)
                 threading.Event().wait(0.5)
@@ -86,6 +86,13 @@ class ResultWriter:
             return
         for held, _ in batch:
             self._held.let_go(held, None)
+
+    def _finish(self, worker_id: UUID, outcomes: list[Outcome]) -> dict[UUID, State]:
+        """What was committed. Ids that are missing are asked for once more: a
+        first try whose answer was lost may have been committed meanwhile."""
+        states = self._task_manager.finish(worker_id, outcomes)
+        missing = [outcome for outcome in outcomes if outcome.id not in states]
+        return states | self._task_manager.finish(worker_id, missing) if missing else states
 
     def _settle(self, held: HeldJob, outcome: Outcome, states: dict[UUID, State]) -> None:
         state = states.get(outcome.id)

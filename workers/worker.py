@@ -11,6 +11,7 @@ from jobs.database import open_engine
 from jobs.errors import LmaasError
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from jobs.threads import end_process_with_any_thread
 from models_store import prompt
 from models_store.catalog import ModelVersion
 from models_store.importer import verify
@@ -74,7 +75,7 @@ class Worker:
 
     def run(self) -> None:
         """Loads the model, serves until SIGTERM, drains."""
-        threading.excepthook = _thread_died
+        end_process_with_any_thread()
         self._keeper.start()
         verify(self._version, self._settings.models_folder)
         engine = load_engine(self._version, self._settings)
@@ -151,13 +152,6 @@ class Worker:
     def _drop_all(self) -> None:
         for held in self._held.snapshot():
             self._handler.drop(held)
-
-
-def _thread_died(died: threading.ExceptHookArgs) -> None:
-    """A worker without one of its threads would hold jobs that never end."""
-    name = died.thread.name if died.thread is not None else "unknown"
-    error = died.exc_value if isinstance(died.exc_value, Exception) else None
-    _die(f"the thread {name!r} failed", error)
 
 
 def _die(why: str, error: BaseException | None = None) -> None:

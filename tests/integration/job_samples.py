@@ -59,8 +59,14 @@ def a_worker(engine: Engine, *, lease_s: float = 60, process_id: UUID | None = N
     return who.id
 
 
+def worker_died(engine: Engine, worker_id: UUID) -> None:
+    """Its parent saw the process of that worker die."""
+    process_id = value(engine, "SELECT process_id FROM workers WHERE id = :id", id=worker_id)
+    leases.end_process(engine, process_id)
+
+
 def release_all(manager: TaskManager, *, model: str = MODEL) -> list[UUID]:
-    return manager.release(model, VERSION, target=10_000, beyond=0)
+    return manager.release(model, VERSION, target=10_000)
 
 
 def claimed(

@@ -26,6 +26,7 @@ from tests.integration.job_samples import (
     state_of,
     success,
     value,
+    worker_died,
 )
 
 
@@ -87,19 +88,21 @@ def test_jobs_of_a_live_worker_are_left_alone(
     assert state_of(engine, job.id) is State.RUNNING
 
 
-@pytest.mark.parametrize("how", ["ended", "overdue"])
-def test_a_lost_job_waits_again_and_is_charged_a_crash(
-    how: str, manager: TaskManager, engine: Engine, tenant: UUID
+@pytest.mark.parametrize(("how", "charged"), [("died", 1), ("left", 0), ("overdue", 0)])
+def test_a_lost_job_waits_again_and_only_a_death_is_charged(
+    how: str, charged: int, manager: TaskManager, engine: Engine, tenant: UUID
 ) -> None:
     worker_id, [job] = claimed(manager, engine, tenant)
-    if how == "ended":
+    if how == "died":
+        worker_died(engine, worker_id)
+    elif how == "left":
         leases.end(engine, worker_id)
     else:
         expire(engine, worker_id)
     assert reap(engine, manager) == 1
     assert reap(engine, manager) == 0
     found = row(engine, job.id)
-    assert (found.state, found.crashes, found.worker_id) == ("queued", 1, None)
+    assert (found.state, found.crashes, found.worker_id) == ("queued", charged, None)
     assert history(engine, job.id) == ["queued", "running", "queued"]
     ended = value(engine, "SELECT ended_at FROM workers WHERE id = :id", id=worker_id)
     assert ended is not None
@@ -110,7 +113,7 @@ def test_a_job_whose_workers_keep_dying_fails_with_a_reason(
 ) -> None:
     worker_id, [job] = claimed(manager, engine, tenant)
     for lost in range(1, MAX_CRASHES + 1):
-        leases.end(engine, worker_id)
+        worker_died(engine, worker_id)
         assert list(manager.reclaim()) == [job.id]
         assert row(engine, job.id).crashes == lost
         if lost < MAX_CRASHES:

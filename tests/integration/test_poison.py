@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from jobs import leases
 from jobs.states import State
-from jobs.task_manager import MAX_CRASHES, ClaimedJob, TaskManager
+from jobs.task_manager import MAX_CRASHES, MOST_ATTEMPTS, ClaimedJob, TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
@@ -20,6 +20,7 @@ from tests.integration.job_samples import (
     state_of,
     submitted,
     success,
+    worker_died,
 )
 
 
@@ -34,7 +35,7 @@ def tenant_id(engine: Engine) -> UUID:
 
 
 def die(manager: TaskManager, engine: Engine, worker_id: UUID) -> dict[UUID, State]:
-    leases.end(engine, worker_id)
+    worker_died(engine, worker_id)
     return manager.reclaim()
 
 
@@ -129,6 +130,21 @@ def test_a_job_given_back_by_a_drain_is_no_suspect(
     assert len(take(manager, a_worker(engine))) == 3
 
 
+def test_a_lease_that_only_ran_out_charges_nobody_and_makes_no_suspects(
+    manager: TaskManager, engine: Engine, tenant_id: UUID
+) -> None:
+    worker_id, (job,) = claimed(manager, engine, tenant_id)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        leases.end(engine, worker_id)
+        assert row(engine, job.id).crashes == 0
+        state = manager.reclaim()[job.id]
+        assert state is (State.QUEUED if attempt < MOST_ATTEMPTS else State.FAILED)
+        if state is State.QUEUED:
+            assert row(engine, job.id).suspect_group is None
+            worker_id = a_worker(engine)
+            take(manager, worker_id)
+
+
 def test_the_events_of_a_dead_letter_are_its_evidence(
     manager: TaskManager, engine: Engine, tenant_id: UUID
 ) -> None:
@@ -141,4 +157,4 @@ def test_the_events_of_a_dead_letter_are_its_evidence(
     assert die(manager, engine, workers[-1]) == {job.id: State.FAILED}
     told = rows(engine, "SELECT * FROM job_attempts WHERE job_id = :id ORDER BY attempt", id=job.id)
     assert [attempt.worker_id for attempt in told] == workers
-    assert {attempt.reason for attempt in told} == {"worker_lost_alone"}
+    assert {attempt.reason for attempt in told} == {"worker_died_alone"}

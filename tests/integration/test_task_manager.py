@@ -211,20 +211,31 @@ def test_release_lets_the_best_through_and_tops_up_to_its_target(
     manager: TaskManager, engine: Engine, tenant: UUID
 ) -> None:
     ids = submitted(manager, tenant, 10)
-    assert set(manager.release(MODEL, VERSION, target=4, beyond=0)) == set(ids[:4])
-    assert manager.release(MODEL, VERSION, target=4, beyond=0) == []
+    assert set(manager.release(MODEL, VERSION, target=4)) == set(ids[:4])
+    assert manager.release(MODEL, VERSION, target=4) == []
     manager.claim(a_worker(engine), MODEL, VERSION, 3)
-    assert set(manager.release(MODEL, VERSION, target=4, beyond=0)) == set(ids[4:7])
+    assert set(manager.release(MODEL, VERSION, target=4)) == set(ids[4:7])
 
 
-def test_release_lets_some_interactive_jobs_through_beyond_its_target(
-    manager: TaskManager, tenant: UUID
+def test_release_lets_interactive_jobs_through_as_far_as_their_rank_goes(
+    manager: TaskManager, tenant: UUID, engine: Engine
 ) -> None:
     normal = submitted(manager, tenant, 4)
-    manager.release(MODEL, VERSION, target=2, beyond=0)
-    urgent = submitted(manager, tenant, 5, priority=Priority.INTERACTIVE)
-    assert set(manager.release(MODEL, VERSION, target=2, beyond=3)) == set(urgent[:3])
-    assert not set(normal[2:]) & set(manager.release(MODEL, VERSION, target=2, beyond=9))
+    manager.release(MODEL, VERSION, target=2)
+    urgent = submitted(manager, tenant, 3, priority=Priority.INTERACTIVE)
+    assert set(manager.release(MODEL, VERSION, target=2)) == set(urgent[:2])
+    assert manager.release(MODEL, VERSION, target=2) == []
+    assert set(manager.release(MODEL, VERSION, target=4)) == {urgent[2]}
+    assert not set(normal[2:]) & set(manager.release(MODEL, VERSION, target=5))
+
+
+def test_interactive_work_that_keeps_coming_starves_nobody(
+    manager: TaskManager, tenant: UUID, engine: Engine
+) -> None:
+    [old] = submitted(manager, tenant)
+    rows(engine, "UPDATE jobs SET rank = rank - interval '10 minutes' RETURNING 1")
+    submitted(manager, tenant, 20, priority=Priority.INTERACTIVE)
+    assert old in manager.release(MODEL, VERSION, target=4)
 
 
 def test_given_back_jobs_run_again_uncharged(

@@ -29,6 +29,7 @@ from tests.integration.job_samples import (
     submitted,
     success,
     value,
+    worker_died,
 )
 
 
@@ -69,7 +70,7 @@ def test_two_dispatchers_at_once_release_no_job_twice(manager: TaskManager, tena
 
     def tick() -> list[UUID]:
         # Some ticks find the other one deciding and release nothing.
-        return flat([manager.release(MODEL, VERSION, target=40 + n, beyond=0) for n in range(40)])
+        return flat([manager.release(MODEL, VERSION, target=40 + n) for n in range(40)])
 
     got = flat(at_once(tick, tick))
     assert max(Counter(got).values()) == 1
@@ -205,11 +206,11 @@ def test_two_reapers_charge_a_lost_job_once(
     manager: TaskManager, engine: Engine, tenant: UUID
 ) -> None:
     worker_id, jobs = claimed(manager, engine, tenant, 50)
-    leases.end(engine, worker_id)
+    worker_died(engine, worker_id)
     both = at_once(manager.reclaim, manager.reclaim)
     assert sum(len(back) for back in both) == 50
     assert (
-        value(engine, "SELECT count(*) FROM job_events WHERE reason = 'worker_lost_with_others'")
+        value(engine, "SELECT count(*) FROM job_events WHERE reason = 'worker_died_with_others'")
         == 50
     )
     assert history(engine, jobs[0].id) == ["queued", "running", "queued"]
