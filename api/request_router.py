@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from jobs.database import transact
+from jobs.envelopes import NewJob, Times
 from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.settings import Settings
 from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
-from jobs.task_manager import NewJob, Times
 from models_store import catalog, prompt
 from models_store.catalog import ModelVersion
 from models_store.prompt import PromptRenderer

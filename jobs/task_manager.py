@@ -7,17 +7,16 @@ discarded, and the caller learns which writes were.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import statements
+from jobs import statements, worker_statements
 from jobs.database import run
+from jobs.envelopes import Accepted, ClaimedJob, HeldRow, Idempotency, NewJob, Outcome
 from jobs.errors import IdempotencyConflict
-from jobs.states import CLASS_OFFSET_S, Priority, State
+from jobs.states import CLASS_OFFSET_S, State
 
 # A job that was alone in the engine when its worker died, this often, is dead.
 MAX_CRASHES = 3
@@ -27,93 +26,6 @@ MOST_ATTEMPTS = 25
 
 # Between two attempts after an error: doubled each time, give or take a half.
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """When a job may and must run. `expires_after_s` bounds waiting only,
-    `deadline` also ends it while it runs; `estimate_s` is how long it may take,
-    by which much its rank lies before its deadline."""
-
-    run_at: datetime | None = None
-    expires_after_s: float | None = None
-    deadline: datetime | None = None
-    estimate_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job that the Request Router has checked and resolved."""
-
-    id: UUID
-    tenant_id: UUID
-    task: str
-    model: str
-    version: int
-    priority: Priority
-    client_address: str
-    input: dict[str, Any]
-    parameters: dict[str, Any]
-    labels: dict[str, str]
-    prompt_tokens: int
-    max_tokens: int
-    times: Times = Times()
-    max_attempts: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A client's Idempotency-Key and the hash of the body it came with."""
-
-    key: str
-    body_sha256: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A durable job. `submitted_at` is None if it was there before this call."""
-
-    id: UUID
-    submitted_at: datetime | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
-    """A job that this worker holds until it finishes, gives back or loses it."""
-
-    id: UUID
-    tenant_id: UUID
-    task: str
-    attempt: int
-    input: dict[str, Any]
-    parameters: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one attempt ended. `first_token_age_s`: seconds since the first token.
-    A `retryable` failure is tried again while the job has attempts left."""
-
-    id: UUID
-    attempt: int
-    state: State
-    finish_reason: str | None = None
-    text: str | None = None
-    completion_tokens: int = 0
-    first_token_age_s: float | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    retryable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HeldRow:
-    """What Postgres says of a job that a worker holds."""
-
-    attempt: int
-    cancel_requested: bool
-    overdue: bool
 
 
 class TaskManager:
@@ -177,7 +89,7 @@ class TaskManager:
         """Takes the best released jobs of a model version, at most `free`.
         Nothing if the worker's lease is over."""
         values = {"model": model, "version": version, "worker_id": worker_id, "free": free}
-        rows = run(self._engine, statements.CLAIM, values)
+        rows = run(self._engine, worker_statements.CLAIM, values)
         return [
             ClaimedJob(r.id, r.tenant_id, r.task, r.attempt, r.input, r.parameters) for r in rows
         ]
@@ -193,13 +105,15 @@ class TaskManager:
             "pause_s": _PAUSE_S,
             "longest_pause_s": _LONGEST_PAUSE_S,
         }
-        rows = run(self._engine, statements.FINISH, values)
+        rows = run(self._engine, worker_statements.FINISH, values)
         return {row.id: State(row.state) for row in rows}
 
     def give_back(self, worker_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
         """Returns running jobs to the queue without a charge; their partial
         work is dropped. Returns those that this worker still held."""
-        rows = run(self._engine, statements.GIVE_BACK, {"ids": list(ids), "worker_id": worker_id})
+        rows = run(
+            self._engine, worker_statements.GIVE_BACK, {"ids": list(ids), "worker_id": worker_id}
+        )
         return [row.id for row in rows]
 
     def reclaim(self) -> dict[UUID, State]:
@@ -208,7 +122,7 @@ class TaskManager:
         `MAX_CRASHES` dead ones. Safe in several processes at once."""
         rows = run(
             self._engine,
-            statements.RECLAIM,
+            worker_statements.RECLAIM,
             {"max_crashes": MAX_CRASHES, "most_attempts": MOST_ATTEMPTS},
         )
         return {row.id: State(row.state) for row in rows}
@@ -219,7 +133,7 @@ class TaskManager:
 
     def held(self, worker_id: UUID) -> dict[UUID, HeldRow]:
         """The jobs that this worker holds, as Postgres sees it."""
-        rows = run(self._engine, statements.HELD, {"worker_id": worker_id})
+        rows = run(self._engine, worker_statements.HELD, {"worker_id": worker_id})
         return {row.id: HeldRow(row.attempt, row.cancel_requested, row.overdue) for row in rows}
 
 

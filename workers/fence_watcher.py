@@ -8,9 +8,10 @@ import logging
 import threading
 from uuid import UUID
 
+from jobs.envelopes import HeldRow
 from jobs.errors import DatabaseUnavailable
 from jobs.states import State
-from jobs.task_manager import HeldRow, TaskManager
+from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
 from workers.job_handler import JobHandler

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from jobs.envelopes import ClaimedJob, Outcome
 from jobs.ids import new_id
 from jobs.states import State
-from jobs.task_manager import ClaimedJob, Outcome
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

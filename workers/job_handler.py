@@ -11,10 +11,11 @@ from dataclasses import replace
 from uuid import UUID
 
 from bells.hints import Hints
+from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
 from jobs.spec import Parameters
 from jobs.states import State
-from jobs.task_manager import Outcome, TaskManager
+from jobs.task_manager import TaskManager
 from models_store.prompt import PromptRenderer
 from workers.engines.protocol import Chunk, Partial, Request, Sampling
 from workers.held_jobs import HeldJob, HeldJobs

@@ -10,9 +10,10 @@ import threading
 from uuid import UUID
 
 from bells.hints import Hints
+from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable
 from jobs.states import State
-from jobs.task_manager import Outcome, TaskManager
+from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
 

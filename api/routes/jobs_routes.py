@@ -15,11 +15,11 @@ from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
 from api.services import Services
 from jobs import job_views
+from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest, UnknownJob
 from jobs.job_views import JobFilter, JobView
 from jobs.keys import Scope
 from jobs.spec import Submit
-from jobs.task_manager import Accepted, Idempotency, NewJob
 
 LONGEST_WAIT_S = 60.0
 _LONGEST_KEY = 255

@@ -10,10 +10,11 @@ from sqlalchemy import Engine, text
 
 from jobs import keys, leases
 from jobs.database import Rows, run
+from jobs.envelopes import ClaimedJob, NewJob, Outcome
 from jobs.ids import new_id
 from jobs.leases import Incarnation
 from jobs.states import Priority, State
-from jobs.task_manager import ClaimedJob, NewJob, Outcome, TaskManager
+from jobs.task_manager import TaskManager
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from api.schemas import JobAnswer, JobList, LiveAnswer, ModelList, QueueList, ReadyAnswer
+from jobs.envelopes import ClaimedJob
 from jobs.states import State
-from jobs.task_manager import ClaimedJob
 from tests.conditions import eventually
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
 from tests.integration.job_samples import (

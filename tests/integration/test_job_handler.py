@@ -10,10 +10,11 @@ from sqlalchemy import Engine
 
 from bells.hints import Hints
 from jobs import job_views
+from jobs.envelopes import NewJob
 from jobs.job_views import JobView
 from jobs.settings import Settings
 from jobs.states import State
-from jobs.task_manager import NewJob, TaskManager
+from jobs.task_manager import TaskManager
 from models_store.echo import write_folder
 from models_store.prompt import PromptRenderer
 from tests.conditions import eventually

@@ -9,9 +9,10 @@ from dispatcher.cluster_manager import ClusterManager
 from dispatcher.housekeeper import keep_house
 from dispatcher.reaper import reap
 from jobs import job_views, leases
+from jobs.envelopes import Idempotency
 from jobs.ids import new_id
 from jobs.states import State
-from jobs.task_manager import MAX_CRASHES, Idempotency, TaskManager
+from jobs.task_manager import MAX_CRASHES, TaskManager
 from tests.conditions import eventually
 from tests.integration.job_samples import (
     MODEL,

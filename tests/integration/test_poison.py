@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from jobs import leases
+from jobs.envelopes import ClaimedJob
 from jobs.states import State
-from jobs.task_manager import MAX_CRASHES, MOST_ATTEMPTS, ClaimedJob, TaskManager
+from jobs.task_manager import MAX_CRASHES, MOST_ATTEMPTS, TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,

@@ -7,10 +7,11 @@ from psycopg import DataError
 from sqlalchemy import Engine
 
 from jobs import job_views, leases
+from jobs.envelopes import Outcome
 from jobs.ids import new_id
 from jobs.job_views import JobFilter
 from jobs.states import Priority, State
-from jobs.task_manager import Outcome, TaskManager
+from jobs.task_manager import TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,

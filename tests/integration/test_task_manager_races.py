@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Engine
 
 from jobs import leases
+from jobs.envelopes import Idempotency
 from jobs.errors import IdempotencyConflict
 from jobs.states import State
-from jobs.task_manager import Idempotency, TaskManager
+from jobs.task_manager import TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
+from jobs.envelopes import Times
 from jobs.states import Priority, State
-from jobs.task_manager import TaskManager, Times
+from jobs.task_manager import TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from jobs.envelopes import ClaimedJob
 from jobs.ids import new_id
 from jobs.states import State
-from jobs.task_manager import ClaimedJob
 from workers.held_jobs import HeldJob, HeldJobs, storable
 
 

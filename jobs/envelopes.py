@@ -1,0 +1,95 @@
+"""What passes between the Task Manager and its callers: frozen values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from jobs.states import Priority, State
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a job may and must run. `expires_after_s` bounds waiting only,
+    `deadline` also ends it while it runs; `estimate_s` is how long it may take,
+    by which much its rank lies before its deadline."""
+
+    run_at: datetime | None = None
+    expires_after_s: float | None = None
+    deadline: datetime | None = None
+    estimate_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that the Request Router has checked and resolved."""
+
+    id: UUID
+    tenant_id: UUID
+    task: str
+    model: str
+    version: int
+    priority: Priority
+    client_address: str
+    input: dict[str, Any]
+    parameters: dict[str, Any]
+    labels: dict[str, str]
+    prompt_tokens: int
+    max_tokens: int
+    times: Times = Times()
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's Idempotency-Key and the hash of the body it came with."""
+
+    key: str
+    body_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A durable job. `submitted_at` is None if it was there before this call."""
+
+    id: UUID
+    submitted_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this worker holds until it finishes, gives back or loses it."""
+
+    id: UUID
+    tenant_id: UUID
+    task: str
+    attempt: int
+    input: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended. `first_token_age_s`: seconds since the first token.
+    A `retryable` failure is tried again while the job has attempts left."""
+
+    id: UUID
+    attempt: int
+    state: State
+    finish_reason: str | None = None
+    text: str | None = None
+    completion_tokens: int = 0
+    first_token_age_s: float | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """What Postgres says of a job that a worker holds."""
+
+    attempt: int
+    cancel_requested: bool
+    overdue: bool
