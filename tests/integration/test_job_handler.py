@@ -27,6 +27,7 @@ from tests.integration.job_samples import (
     history,
     release_all,
     row,
+    rows,
     state_of,
 )
 from workers.engines.echo import EchoEngine
@@ -222,3 +223,22 @@ def test_a_result_that_comes_too_late_is_discarded_and_counted(bench: Bench) -> 
     assert row(bench.engine, id).attempt == 2
     assert state_of(bench.engine, id) is State.RUNNING
     assert history(bench.engine, id) == ["queued", "running", "queued", "running"]
+
+
+def test_a_job_claimed_again_by_its_own_worker_runs_once_and_leaks_no_slot(bench: Bench) -> None:
+    """A crash of Postgres may forget a claim that did not wait for the disk."""
+    bench.handler.start(bench.server)
+    id = bench.long_job()
+    first = eventually(lambda: bench.held.get(id), within_s=10)
+    forget = (
+        "UPDATE jobs SET state = 'queued', attempt = 0, worker_id = NULL WHERE id = :id RETURNING 1"
+    )
+    rows(bench.engine, forget, id=id)
+    again = eventually(
+        lambda: held if (held := bench.held.get(id)) is not first else None, within_s=10
+    )
+    assert first.ended.is_set()
+    assert again is not None
+    eventually(lambda: again.completion_tokens > 2, within_s=10)
+    assert bench.held.in_engine == 1
+    assert state_of(bench.engine, id) is State.RUNNING
