@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from lmaas.local import ports
+from lmaas.local import ports, process
 from tests.conditions import ROOT, eventually
 
 COMMANDS = {
@@ -61,12 +61,12 @@ class Stack:
         """Starts processes; `worker.2` is a second worker."""
         for name in names:
             module = COMMANDS[name.partition(".")[0]]
-            log = (self.folder / f"{name}.log").open("ab")
-            self._children[name] = subprocess.Popen(
-                [sys.executable, "-m", module], cwd=ROOT, env=self.environment | settings,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-            log.close()
+            self._children[name] = process.spawn(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                environment=self.environment | settings,
+                log=self.folder / f"{name}.log",
+            )
 
     def ready(self, *, workers: int = 1, within_s: float = 60) -> None:
         """Waits until the front door answers and that many workers are ready."""
