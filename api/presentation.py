@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from jobs.job_views import JobView, QueueDepth
+from jobs.job_views import Attempt, JobView, QueueDepth
 from jobs.keys import Key
 from jobs.leases import Worker
 from models_store.catalog import ModelVersion
@@ -45,6 +45,7 @@ def job(view: JobView) -> dict[str, Any]:
         "priority": view.priority,
         "metadata": view.labels,
         "attempt": view.attempt,
+        "replay_of": None if view.replay_of is None else str(view.replay_of),
         "cancel_requested": view.cancel_requested,
         "result": _result(view),
         "error": _error(view),
@@ -81,6 +82,18 @@ def _error(view: JobView) -> dict[str, Any] | None:
         return None
     message = view.error_message or _DEFAULT_MESSAGE.get(view.error_code, view.error_code)
     return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
+
+
+def attempt(shown: Attempt) -> dict[str, Any]:
+    """An attempt as `AttemptAnswer` says."""
+    return {
+        "attempt": shown.attempt,
+        "worker": None if shown.worker_id is None else str(shown.worker_id),
+        "started_at": moment(shown.started_at),
+        "ended_at": moment(shown.ended_at),
+        "outcome": shown.outcome,
+        "reason": shown.reason,
+    }
 
 
 def model(version: ModelVersion, workers: Sequence[Worker]) -> dict[str, Any]:

@@ -56,5 +56,6 @@ class JobListQuery(Parameters):
     model: str | None = Field(
         default=None, max_length=128, pattern=_STORABLE, description="name or name@version"
     )
+    error_code: str | None = Field(default=None, max_length=64, pattern=_STORABLE)
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = Field(default=None, max_length=64, description="`next_cursor` of a page")

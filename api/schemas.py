@@ -78,6 +78,7 @@ class JobAnswer(Answer):
     priority: Priority
     metadata: dict[str, str]
     attempt: int
+    replay_of: str | None = Field(description="the finished job whose input this one repeats")
     cancel_requested: bool
     result: Result | None
     error: ErrorDetail | None
@@ -91,6 +92,24 @@ class JobList(Answer):
     object: Literal["list"]
     data: list[JobAnswer]
     next_cursor: str | None
+
+
+class AttemptAnswer(Answer):
+    """One run of a job: `outcome` is the state it led to, null while it runs."""
+
+    attempt: int
+    worker: str | None
+    started_at: str
+    ended_at: str | None
+    outcome: State | None
+    reason: str | None
+
+
+class AttemptList(Answer):
+    """A job's attempts, first to last."""
+
+    object: Literal["list"]
+    data: list[AttemptAnswer]
 
 
 class ModelAnswer(Answer):

@@ -15,7 +15,7 @@ _COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
        j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
-       j.deadline, i.labels
+       j.deadline, j.replay_of, i.labels
 """
 
 _GET = text(f"""
@@ -33,11 +33,17 @@ WITH page AS MATERIALIZED (
     AND (CAST(:task AS text) IS NULL OR task = :task)
     AND (CAST(:model AS text) IS NULL OR model = :model)
     AND (CAST(:version AS int) IS NULL OR version = :version)
+    AND (CAST(:error_code AS text) IS NULL OR error_code = :error_code)
   ORDER BY id DESC LIMIT :limit
 )
 {_COLUMNS}, NULL AS text, NULL AS error_message
 FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
 """)  # noqa: S608 - only constants are joined
+
+_ATTEMPTS = text("""
+SELECT attempt, worker_id, started_at, ended_at, outcome, reason
+FROM job_attempts WHERE job_id = :id ORDER BY attempt, started_at
+""")
 
 _FINISHED = text("""
 SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -82,6 +88,7 @@ class JobView:
     run_at: datetime | None
     expires_at: datetime | None
     deadline: datetime | None
+    replay_of: UUID | None
     labels: dict[str, str]
     text: str | None
     error_message: str | None
@@ -100,6 +107,7 @@ class JobFilter:
     task: str | None = None
     model: str | None = None
     version: int | None = None
+    error_code: str | None = None
     before: UUID | None = None
     limit: int = 20
 
@@ -135,9 +143,27 @@ def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobVie
         "task": wanted.task,
         "model": wanted.model,
         "version": wanted.version,
+        "error_code": wanted.error_code,
         "limit": wanted.limit,
     }
     return [JobView(*row) for row in run(engine, _LIST, values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job. `outcome` is the state it led to, `reason` the error's code."""
+
+    attempt: int
+    worker_id: UUID | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    reason: str | None
+
+
+def attempts(engine: Engine, job_id: UUID) -> list[Attempt]:
+    """A job's attempts, first to last; the caller knows whose job it is."""
+    return [Attempt(*row) for row in run(engine, _ATTEMPTS, {"id": job_id})]
 
 
 def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:

@@ -66,6 +66,8 @@ class JobRecord(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     tenant_id: Mapped[UUID] = mapped_column(Uuid)
+    # The finished job whose input this one runs again.
+    replay_of: Mapped[UUID | None] = mapped_column(Uuid)
     task: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(Integer)

@@ -44,6 +44,29 @@ WITH key AS (
 ), {_SUBMIT.format(source="FROM key")}
 """)  # noqa: S608 - only constants are joined
 
+# A finished job's input again, as a new job; the finished one never changes.
+REPLAY = text("""
+WITH old AS (
+  SELECT j.*, i.input, i.parameters, i.labels
+  FROM jobs j JOIN job_inputs i ON i.job_id = j.id
+  WHERE j.id = :old_id AND j.tenant_id = :tenant_id
+    AND j.state IN ('succeeded', 'failed', 'cancelled', 'expired')
+), job AS (
+  INSERT INTO jobs (id, replay_of, tenant_id, task, model, version, priority, client_address,
+                    rank, prompt_tokens, max_tokens, max_attempts)
+  SELECT :id, id, tenant_id, task, model, version, priority, :client_address,
+         clock_timestamp()
+           + make_interval(secs => CAST(CAST(:offsets_s AS jsonb) ->> priority AS float8)),
+         prompt_tokens, max_tokens, max_attempts FROM old
+  ON CONFLICT (id) DO NOTHING RETURNING id
+), input AS (
+  INSERT INTO job_inputs (job_id, input, parameters, labels)
+  SELECT job.id, old.input, old.parameters, old.labels FROM job, old
+)
+INSERT INTO job_events (job_id, kind, attempt, reason) SELECT id, 'queued', 0, 'replay' FROM job
+RETURNING job_id
+""")
+
 RECALL_KEY = text("""
 SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key
 """)

@@ -16,6 +16,7 @@ from jobs import statements, worker_statements
 from jobs.database import run
 from jobs.envelopes import Accepted, ClaimedJob, HeldRow, Idempotency, NewJob, Outcome
 from jobs.errors import IdempotencyConflict
+from jobs.ids import new_id
 from jobs.states import CLASS_OFFSET_S, State
 
 # A job that was alone in the engine when its worker died, this often, is dead.
@@ -65,6 +66,19 @@ class TaskManager:
                 param="Idempotency-Key",
             )
         return UUID(str(known.job_id))
+
+    def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
+        """Runs a finished job's input again as a new job; returns its id, or
+        None if there is no such job of this tenant that has ended."""
+        values = {
+            "id": new_id(),
+            "old_id": job_id,
+            "tenant_id": tenant_id,
+            "client_address": client_address,
+            "offsets_s": json.dumps({p.value: s for p, s in CLASS_OFFSET_S.items()}),
+        }
+        rows = run(self._engine, statements.REPLAY, values)
+        return rows[0].job_id if rows else None
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is

@@ -5,6 +5,7 @@ Speaks HTTP and starts processes; it must not import a line of the server.
 """
 
 from lmaas.answers import (
+    Attempt,
     Job,
     JobError,
     Key,
@@ -31,6 +32,7 @@ from lmaas.errors import (
 from lmaas.version import __version__
 
 __all__ = [
+    "Attempt",
     "Client",
     "Job",
     "JobCancelled",

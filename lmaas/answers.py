@@ -79,6 +79,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job. `outcome` is the state it led to, None while it runs."""
+
+    attempt: int
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model version that jobs can name; `workers` host it now."""
 

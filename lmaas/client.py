@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 from lmaas import reading
 from lmaas.address import find_address
-from lmaas.answers import Job, MapResult, Model, Queue, Result, Worker
+from lmaas.answers import Attempt, Job, MapResult, Model, Queue, Result, Worker
 from lmaas.envelope import Input, envelope
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.keys import Keys
@@ -126,16 +126,27 @@ class Client:
         job_id = job.id if isinstance(job, Job) else job
         return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/cancel"))
 
+    def attempts(self, job: str | Job) -> list[Attempt]:
+        """What ran of a job, where, and how each attempt ended."""
+        job_id = job.id if isinstance(job, Job) else job
+        return self._list(f"jobs/{_id(job_id)}/attempts", reading.read_attempt)
+
+    def replay(self, job: str | Job) -> Job:
+        """Runs a finished job's input again as a new job, which it returns."""
+        job_id = job.id if isinstance(job, Job) else job
+        return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/replay"))
+
     def jobs(
         self,
         *,
         status: str | None = None,
         model: str | None = None,
         task: str | None = None,
+        error_code: str | None = None,
         page: int = 100,
     ) -> Iterator[Job]:
         """All jobs that match, newest first, page by page, without their results' text."""
-        given = {"status": status, "model": model, "task": task}
+        given = {"status": status, "model": model, "task": task, "error_code": error_code}
         query: dict[str, str | int] = {name: value for name, value in given.items() if value}
         query["limit"] = page
         while True:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
-from lmaas.answers import Job, JobError, Key, Model, Queue, Result, Timings, Usage, Worker
+from lmaas.answers import Attempt, Job, JobError, Key, Model, Queue, Result, Timings, Usage, Worker
 from lmaas.errors import ServerFailed
 
 T = TypeVar("T")
@@ -125,4 +125,17 @@ def read_key(body: Mapping[str, Any]) -> Key:
         expires_at=_time(body.get("expires_at")),
         revoked_at=_time(body.get("revoked_at")),
         key=body.get("key"),
+    )
+
+
+@_answer
+def read_attempt(body: Mapping[str, Any]) -> Attempt:
+    """An attempt from the server's JSON."""
+    return Attempt(
+        attempt=int(body["attempt"]),
+        worker=body.get("worker"),
+        started_at=_time(body.get("started_at")),
+        ended_at=_time(body.get("ended_at")),
+        outcome=body.get("outcome"),
+        reason=body.get("reason"),
     )

@@ -10,13 +10,14 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, errors, presentation
+from api.job_lookup import found, job_id_of
 from api.queries import JobListQuery, JobPath, JobQuery
 from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
 from api.services import Services
 from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
-from jobs.errors import InvalidRequest, UnknownJob
+from jobs.errors import InvalidRequest
 from jobs.job_views import JobFilter, JobView
 from jobs.keys import Scope
 from jobs.spec import Submit
@@ -70,7 +71,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.post("/<job_id>/cancel", summary="Cancel a job", responses={200: JobAnswer})
     def cancel(path: JobPath) -> Response:
         asking = auth.require(Scope.JOBS)
-        job_id = _id(path.job_id)
+        job_id = job_id_of(path.job_id)
         done = services.task_manager.cancel(asking.tenant_id, job_id)
         if done == "cancel_requested":
             services.hints.tell_cancelled(job_id)
@@ -85,33 +86,15 @@ def blueprint(services: Services) -> APIBlueprint:
 def _read(services: Services, tenant_id: UUID, job_id: str, wait_s: float) -> JobView:
     """The job now, or as it ended within the waiting time. With too many
     polls waiting it is the job now: the client asks again."""
-    id = _id(job_id)
+    id = job_id_of(job_id)
     if not wait_s:
-        return _found(services, tenant_id, id)
+        return found(services, tenant_id, id)
     with services.notifier.waiter(id) as waiter:
-        view = _found(services, tenant_id, id)
+        view = found(services, tenant_id, id)
         if view.is_terminal or waiter is None:
             return view
         ended = waiter.wait(wait_s)
-    return ended or _found(services, tenant_id, id)
-
-
-def _found(services: Services, tenant_id: UUID, id: UUID) -> JobView:
-    view = job_views.get(services.engine, tenant_id, id)
-    if view is None:
-        raise _unknown(str(id))
-    return view
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise _unknown(text) from None
-
-
-def _unknown(text: str) -> UnknownJob:
-    return UnknownJob(f"there is no job {text[:64]!r}; GET /v1/jobs lists yours", param="job_id")
+    return ended or found(services, tenant_id, id)
 
 
 def _filter(query: JobListQuery) -> JobFilter:
@@ -127,6 +110,7 @@ def _filter(query: JobListQuery) -> JobFilter:
         task=query.task,
         model=name or None,
         version=min(int(number), 2**31 - 1) if number else None,
+        error_code=query.error_code,
         before=before,
         limit=query.limit,
     )
@@ -175,6 +159,7 @@ def _fresh(new: NewJob, accepted: Accepted) -> JobView:
         run_at=new.times.run_at,
         expires_at=accepted.expires_at,
         deadline=new.times.deadline,
+        replay_of=None,
         labels=new.labels,
         **unset,
     )

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.job_commands import cancel, get, ls, submit, wait
@@ -24,7 +25,7 @@ def cli() -> None:
     """
 
 
-for command in (up, down, status, demo, submit, get, wait, ls, cancel, models, keys):
+for command in (up, down, status, demo, submit, get, wait, ls, cancel, dead, models, keys):
     cli.add_command(command)
 
 

@@ -58,3 +58,12 @@ def test_the_poison_is_a_dead_letter_and_its_neighbours_succeed(
     ]
     assert ended[3]["error"]["code"] == "poisonous"
     check_all_ended(engine)
+    attempts = stack.http.get(f"{ended[3]['urls']['self']}/attempts").json()["data"]
+    assert [a["reason"] for a in attempts][-3:] == ["worker_died_alone"] * 3
+    again = stack.http.post(f"{ended[3]['urls']['self']}/replay")
+    assert again.status_code == 202
+    assert again.json()["replay_of"] == ended[3]["id"]
+    assert (
+        stack.http.get("/v1/jobs", params={"error_code": "poisonous"}).json()["data"][0]["id"]
+        == (ended[3]["id"])
+    )

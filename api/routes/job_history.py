@@ -1,0 +1,50 @@
+"""/v1/jobs/{id}/attempts and /replay: what ran, and running it again."""
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api import auth, presentation
+from api.job_lookup import found, job_id_of
+from api.queries import JobPath
+from api.schemas import AttemptList, JobAnswer
+from api.services import Services
+from jobs import job_views
+from jobs.errors import InvalidRequest
+from jobs.keys import Scope
+
+
+def blueprint(services: Services) -> APIBlueprint:
+    """The routes over given services."""
+    routes = APIBlueprint("job_history", __name__, url_prefix="/v1/jobs",
+                          abp_tags=[Tag(name="jobs")], abp_security=[{"key": []}])  # fmt: skip
+
+    @routes.get(
+        "/<job_id>/attempts", summary="What ran, where, and how it ended",
+        responses={200: AttemptList},
+    )  # fmt: skip
+    def attempts(path: JobPath) -> Response:
+        asking = auth.require(Scope.JOBS)
+        view = found(services, asking.tenant_id, job_id_of(path.job_id))
+        told = job_views.attempts(services.engine, view.id)
+        return presentation.listing(presentation.attempt(shown) for shown in told)
+
+    @routes.post(
+        "/<job_id>/replay", summary="Run a finished job's input again, as a new job",
+        responses={202: JobAnswer},
+    )  # fmt: skip
+    def replay(path: JobPath) -> Response:
+        asking = auth.require(Scope.JOBS)
+        old = found(services, asking.tenant_id, job_id_of(path.job_id))
+        id = services.task_manager.replay(asking.tenant_id, old.id, request.remote_addr or "")
+        if id is None:
+            raise InvalidRequest(
+                f"job {old.id} is {old.state}; only a finished job can be replayed"
+            )
+        services.hints.wake_dispatcher(id)
+        view = found(services, asking.tenant_id, id)
+        answer = presentation.answer(presentation.job(view), 202)
+        answer.headers["Location"] = f"/v1/jobs/{id}"
+        return answer
+
+    return routes
