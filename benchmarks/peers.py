@@ -44,6 +44,9 @@ class Peer:
     packages: tuple[tuple[str, ...], ...]
     command: tuple[str, ...]
     settings: tuple[tuple[str, str], ...] = ()
+    # Media libraries that a text server does not need and whose builds do not
+    # always match the torch that an index provides.
+    without: tuple[str, ...] = ()
 
 
 PEERS = (
@@ -56,6 +59,7 @@ PEERS = (
             *("--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "128"),
         ),
         (("VLLM_CPU_KVCACHE_SPACE", "4"),),
+        ("torchvision", "torchaudio", "torchcodec"),
     ),
     Peer(
         "transformers serve",
@@ -114,6 +118,8 @@ def _installed(peer: Peer) -> Path:
         return folder
     steps = [[sys.executable, "-m", "venv", "--clear", str(folder)]]
     steps += [[str(folder / "bin" / "pip"), "install", "-q", *names] for names in peer.packages]
+    if peer.without:
+        steps.append([str(folder / "bin" / "pip"), "uninstall", "-q", "-y", *peer.without])
     for step in steps:
         try:
             subprocess.run(step, check=True, timeout=INSTALL_S, capture_output=True, text=True)

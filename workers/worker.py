@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 from bells.hints import CANCELLED, Hints, listen
 from jobs.database import open_engine
@@ -78,13 +79,15 @@ class Worker:
         end_process_with_any_thread()
         self._keeper.start()
         verify(self._version, self._settings.models_folder)
-        engine = load_engine(self._version, self._settings)
-        self._server = ModelServer(
-            engine, self._handler, broken=lambda error: _die("the engine failed", error)
+        server = ModelServer(
+            partial(load_engine, self._version, self._settings),
+            self._handler,
+            broken=lambda error: _die("the engine failed", error),
         )
+        server.start()
+        self._server = server
         # From here on a SIGTERM drains; Celery puts its own handler over this one.
         signal.signal(signal.SIGTERM, lambda *_: self.leave())
-        self._server.start()
         self._writer.start()
         self._watcher.start()
         self._handler.start(self._server)
@@ -94,14 +97,14 @@ class Worker:
             name="cancel-ear",
             daemon=True,
         ).start()
-        self._keeper.report("ready", engine.slots)
+        self._keeper.report("ready", server.slots)
         log.info("ready: %s on %s, %d slots",
-                 self._version.reference, self._identity.device, engine.slots)  # fmt: skip
+                 self._version.reference, self._identity.device, server.slots)  # fmt: skip
         celery_worker.serve(
             self._settings,
             model=self._version.name,
             version=self._version.version,
-            slots=engine.slots,
+            slots=server.slots,
             run=self._handler.run,
             name=str(os.getpid()),
             leaving=self.leave,

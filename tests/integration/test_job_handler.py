@@ -80,7 +80,7 @@ class Bench:
         )
         self.broken: list[BaseException] = []
         echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)
-        self.server = ModelServer(echo, self.handler, broken=self.broken.append)
+        self.server = ModelServer(lambda: echo, self.handler, broken=self.broken.append)
         self.server.start()
         self.writer.start()
 
