@@ -11,8 +11,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import load
@@ -78,37 +79,59 @@ def _body(model: str, job: Job) -> dict[str, object]:
             "parameters": {"max_tokens": job.max_tokens}}  # fmt: skip
 
 
-def rounds(arguments: argparse.Namespace) -> dict[str, list[float]]:
+Rates = dict[int, dict[str, list[float]]]
+ENGINE, SYSTEM = "engine alone", "whole system"
+
+
+def rounds(arguments: argparse.Namespace) -> Rates:
     """A B A B; the engine of A stays loaded and idle during B."""
-    wanted = jobs(arguments.requests)
     engine = LmEngine.load(arguments.model, device="cpu", dtype="auto", slots=SLOTS,
                            kv_tokens=0, threads=0)  # fmt: skip
     renderer = PromptRenderer.load(arguments.model)
     engine_alone(engine, renderer, jobs(SLOTS))  # warm
-    found: dict[str, list[float]] = {"engine alone": [], "whole system": []}
+    counts = (48, 144, arguments.requests)
+    found: Rates = {count: {ENGINE: [], SYSTEM: []} for count in counts}
+    with _stack(arguments.model) as stack:
+        for number in range(arguments.rounds):
+            print(f"round {number + 1} of {arguments.rounds} ...", flush=True)
+            for count in counts:
+                found[count][ENGINE].append(engine_alone(engine, renderer, jobs(count)))
+            stack.start("web", "dispatcher", "worker")
+            stack.ready()
+            whole_system(stack, "bench", jobs(SLOTS))  # warm
+            for count in counts:
+                found[count][SYSTEM].append(whole_system(stack, "bench", jobs(count)))
+            stack.stop()
+    return found
+
+
+@contextmanager
+def _stack(model: Path) -> Iterator[Stack]:
+    """All processes' settings and servers, with the model imported; none runs yet."""
     with tempfile.TemporaryDirectory(prefix="lmaas-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        postgres = EmbeddedPostgres(folder / "postgres")
-        valkey = EmbeddedValkey(folder / "valkey")
+        postgres, valkey = EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")
         stack = Stack(folder, database_url=postgres.start(), redis_url=valkey.start(),
                       LMAAS_MODEL="bench", LMAAS_SLOTS=str(SLOTS), LMAAS_LEASE_S="45",
                       LMAAS_HEARTBEAT_S="10")  # fmt: skip
         try:
-            stack.command("models_store", "import", str(arguments.model), "--name", "bench")
-            for number in range(arguments.rounds):
-                print(f"round {number + 1} of {arguments.rounds} ...", flush=True)
-                found["engine alone"].append(engine_alone(engine, renderer, wanted))
-                stack.start("web", "dispatcher", "worker")
-                stack.ready()
-                whole_system(stack, "bench", jobs(SLOTS))  # warm
-                found["whole system"].append(whole_system(stack, "bench", wanted))
-                stack.stop()
+            stack.command("models_store", "import", str(model), "--name", "bench")
+            yield stack
         finally:
             stack.close()
             valkey.stop()
             postgres.remove()
-    return found
+
+
+def report(found: Rates, command: str) -> None:
+    """Prints medians side by side and writes all rounds as JSON."""
+    print(f"\n{'tokens/s':22}{ENGINE:>14}{SYSTEM:>14}{'ratio':>8}")
+    for count, rates in found.items():
+        alone, whole = (statistics.median(rates[what]) for what in (ENGINE, SYSTEM))
+        print(f"{f'{count} requests':22}{alone:14.1f}{whole:14.1f}{whole / alone:8.3f}")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"command": command, "tokens_per_s": found}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -118,18 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--requests", type=int, default=700, help="about a minute of steady work")
     arguments = parser.parse_args()
-    found = rounds(arguments)
-    for what, values in found.items():
-        print(
-            f"{what:14} {statistics.median(values):8.1f} tokens/s   {[round(v, 1) for v in values]}"
-        )
-    ratio = statistics.median(found["whole system"]) / statistics.median(found["engine alone"])
-    print(f"{'ratio':14} {ratio:8.3f}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    command = "python -m benchmarks.whole_system " + " ".join(sys.argv[1:])
-    RESULTS.write_text(
-        json.dumps({"command": command, "tokens_per_s": found, "ratio": ratio}) + "\n"
-    )
+    report(rounds(arguments), "python -m benchmarks.whole_system " + " ".join(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class JobDispatcher:
         released = self._task_manager.release(
             capacity.model, capacity.version, target=BUFFER * capacity.slots
         )
-        if released:
-            self._ringer.ring(queue_name(capacity.model, capacity.version), released)
-        return len(released)
+        # Full workers claim when a slot frees; a bell would only cost them time.
+        if released.ids and not released.backlog:
+            self._ringer.ring(queue_name(capacity.model, capacity.version), released.ids)
+        return len(released.ids)

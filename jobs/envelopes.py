@@ -58,6 +58,15 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """Jobs that were let through. `backlog`: others have been released for a
+    while and nobody took them, so all slots are taken and no bell is needed."""
+
+    ids: list[UUID]
+    backlog: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedJob:
     """A job that this worker holds until it finishes, gives back or loses it."""
 

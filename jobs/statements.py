@@ -101,7 +101,9 @@ WITH turn AS MATERIALIZED (
   ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs SET released_at = clock_timestamp()
-WHERE id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING id
+WHERE id = ANY (ARRAY(SELECT id FROM chosen))
+RETURNING id, EXISTS (
+  SELECT FROM best WHERE released_at < clock_timestamp() - interval '50 milliseconds') AS backlog
 """)
 
 # A waiting job ends at once; of a running one the cancel is recorded and its

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from jobs import statements, worker_statements
 from jobs.database import run
-from jobs.envelopes import Accepted, ClaimedJob, HeldRow, Idempotency, NewJob, Outcome
+from jobs.envelopes import Accepted, ClaimedJob, HeldRow, Idempotency, NewJob, Outcome, Released
 from jobs.errors import IdempotencyConflict
 from jobs.ids import new_id
 from jobs.states import CLASS_OFFSET_S, State
@@ -87,7 +87,7 @@ class TaskManager:
         rows = run(self._engine, statements.CANCEL, values)
         return str(rows[0].kind) if rows else None
 
-    def release(self, model: str, version: int, *, target: int) -> list[UUID]:
+    def release(self, model: str, version: int, *, target: int) -> Released:
         """Lets the best waiting jobs of a model version through, as far as they
         are among the best `target` that wait or are released. None if another
         dispatcher is deciding for it right now."""
@@ -97,7 +97,8 @@ class TaskManager:
             "version": version,
             "target": target,
         }
-        return [row.id for row in run(self._engine, statements.RELEASE, values)]
+        rows = run(self._engine, statements.RELEASE, values)
+        return Released([row.id for row in rows], any(row.backlog for row in rows))
 
     def claim(self, worker_id: UUID, model: str, version: int, free: int) -> list[ClaimedJob]:
         """Takes the best released jobs of a model version, at most `free`.

@@ -212,10 +212,10 @@ def test_release_lets_the_best_through_and_tops_up_to_its_target(
     manager: TaskManager, engine: Engine, tenant: UUID
 ) -> None:
     ids = submitted(manager, tenant, 10)
-    assert set(manager.release(MODEL, VERSION, target=4)) == set(ids[:4])
-    assert manager.release(MODEL, VERSION, target=4) == []
+    assert set(manager.release(MODEL, VERSION, target=4).ids) == set(ids[:4])
+    assert manager.release(MODEL, VERSION, target=4).ids == []
     manager.claim(a_worker(engine), MODEL, VERSION, 3)
-    assert set(manager.release(MODEL, VERSION, target=4)) == set(ids[4:7])
+    assert set(manager.release(MODEL, VERSION, target=4).ids) == set(ids[4:7])
 
 
 def test_release_lets_interactive_jobs_through_as_far_as_their_rank_goes(
@@ -224,10 +224,23 @@ def test_release_lets_interactive_jobs_through_as_far_as_their_rank_goes(
     normal = submitted(manager, tenant, 4)
     manager.release(MODEL, VERSION, target=2)
     urgent = submitted(manager, tenant, 3, priority=Priority.INTERACTIVE)
-    assert set(manager.release(MODEL, VERSION, target=2)) == set(urgent[:2])
-    assert manager.release(MODEL, VERSION, target=2) == []
-    assert set(manager.release(MODEL, VERSION, target=4)) == {urgent[2]}
-    assert not set(normal[2:]) & set(manager.release(MODEL, VERSION, target=5))
+    assert set(manager.release(MODEL, VERSION, target=2).ids) == set(urgent[:2])
+    assert manager.release(MODEL, VERSION, target=2).ids == []
+    assert set(manager.release(MODEL, VERSION, target=4).ids) == {urgent[2]}
+    assert not set(normal[2:]) & set(manager.release(MODEL, VERSION, target=5).ids)
+
+
+def test_a_release_tells_whether_released_jobs_wait_untaken(
+    manager: TaskManager, tenant: UUID, engine: Engine
+) -> None:
+    submitted(manager, tenant, 2)
+    assert not manager.release(MODEL, VERSION, target=1).backlog
+    rows(engine, "UPDATE jobs SET released_at = released_at - interval '1 s' "
+                 "WHERE released_at IS NOT NULL RETURNING 1")  # fmt: skip
+    assert manager.release(MODEL, VERSION, target=2).backlog
+    manager.claim(a_worker(engine), MODEL, VERSION, 2)
+    submitted(manager, tenant)
+    assert not manager.release(MODEL, VERSION, target=2).backlog
 
 
 def test_interactive_work_that_keeps_coming_starves_nobody(
@@ -236,7 +249,7 @@ def test_interactive_work_that_keeps_coming_starves_nobody(
     [old] = submitted(manager, tenant)
     rows(engine, "UPDATE jobs SET rank = rank - interval '10 minutes' RETURNING 1")
     submitted(manager, tenant, 20, priority=Priority.INTERACTIVE)
-    assert old in manager.release(MODEL, VERSION, target=4)
+    assert old in manager.release(MODEL, VERSION, target=4).ids
 
 
 def test_given_back_jobs_run_again_uncharged(

@@ -80,7 +80,7 @@ def test_a_near_deadline_goes_before_older_jobs(
 ) -> None:
     submitted(manager, tenant_id, 2, priority=Priority.BATCH)
     urgent = with_times(manager, tenant_id, deadline=ahead(20), estimate_s=10.0)
-    assert manager.release(MODEL, VERSION, target=1) == [urgent]
+    assert manager.release(MODEL, VERSION, target=1).ids == [urgent]
 
 
 def test_a_job_that_waited_too_long_expires_and_never_touches_an_engine(

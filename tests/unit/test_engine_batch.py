@@ -80,6 +80,20 @@ def test_a_full_cache_makes_sequences_wait_their_turn() -> None:
     assert {id: found[id].text for id in wanted} == wanted
 
 
+def test_the_cache_keeps_to_its_memory_budget() -> None:
+    running = engine(kv_tokens=1500)
+    driver = Driver(running)
+    texts = prompts([60, 100, 10, 63, 120, 50, 30, 62, 126, 61])
+    wanted = {driver.add(prompt, 40): expected(prompt, 40) for prompt in texts}
+    largest = 0
+    while running.active:
+        driver.step()
+        largest = max(largest, running.allocated_kv_tokens)
+    # One slot more while a sequence moves to a longer one.
+    assert largest <= 1500 + 192
+    assert {key: c.text for key, c in driver.completions.items()} == wanted
+
+
 def test_what_can_never_fit_is_refused_and_leaves_the_batch_as_it_was() -> None:
     driver = Driver(engine(kv_tokens=256))
     with pytest.raises(PromptTooLong, match=f"context is {CONTEXT}"):

@@ -76,6 +76,11 @@ class LmEngine:
         """The cache's budget, in tokens of all sequences together."""
         return self._cache.budget_tokens
 
+    @property
+    def allocated_kv_tokens(self) -> int:
+        """Tokens that the cache has memory for now."""
+        return self._cache.allocated_tokens
+
     def add(self, request: Request) -> None:
         """Takes a sequence in (`protocol.Engine.add`)."""
         if self.active >= self._slots:
