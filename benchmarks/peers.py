@@ -93,7 +93,9 @@ def main() -> None:
         print(f"{peer.name}: {found[peer.name]}", flush=True)
     _print(found)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"unit": "tokens/s", "statistic": "median", "rounds": options.rounds, "peers": found}
+    known = json.loads(RESULT.read_text("utf-8"))["peers"] if RESULT.exists() else {}
+    now = {name: {"rounds": options.rounds, "found": speeds} for name, speeds in found.items()}
+    facts = {"unit": "tokens/s", "statistic": "median", "peers": known | now}
     RESULT.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

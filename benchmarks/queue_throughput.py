@@ -85,6 +85,9 @@ def lmaas(
         stack.ready()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {stack.key}"}
         yield load.Lmaas(stack.port), headers
+    except BaseException:
+        print(stack.log("web")[-4000:])
+        raise
     finally:
         stack.close()
 
