@@ -22,7 +22,6 @@ from jobs.settings import Settings
 from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
 from models_store import catalog, prompt
 from models_store.catalog import ModelVersion
-from models_store.prompt import PromptRenderer
 
 # A moved alias is followed after this long, in exchange for not asking
 # Postgres with every request.
@@ -48,7 +47,6 @@ class RequestRouter:
         self._engine = engine
         self._models_folder = settings.models_folder
         self._known: dict[str, tuple[float, ModelVersion]] = {}
-        self._renderers: dict[str, PromptRenderer] = {}
         self._lock = Lock()
 
     def route(self, request: Submit, asking: Principal, client_address: str) -> NewJob:
@@ -99,10 +97,7 @@ class RequestRouter:
         return version
 
     def _count(self, task: Task, version: ModelVersion, job_input: dict[str, Any]) -> int:
-        renderer = self._renderers.get(version.sha256)
-        if renderer is None:
-            renderer = prompt.renderer(version, self._models_folder)
-            self._renderers[version.sha256] = renderer
+        renderer = prompt.renderer(version, self._models_folder)
         if task is Task.CHAT:
             text = renderer.chat(job_input["messages"])
             return len(renderer.encode(text, special=False))

@@ -123,11 +123,3 @@ class Submit(Strict):
         if len(self.input) > 1:
             raise ValueError("input: one field is expected, `prompt` or `messages`")
         return self
-
-
-class Usage(Strict):
-    """Tokens that a job was charged for."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int

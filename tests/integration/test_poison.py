@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-import pytest
 from sqlalchemy import Engine
 
 from jobs import leases
@@ -12,7 +11,6 @@ from jobs.task_manager import MAX_CRASHES, MOST_ATTEMPTS, TaskManager
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
-    a_tenant,
     a_worker,
     claimed,
     release_all,
@@ -23,16 +21,6 @@ from tests.integration.job_samples import (
     success,
     worker_died,
 )
-
-
-@pytest.fixture
-def manager(engine: Engine) -> TaskManager:
-    return TaskManager(engine)
-
-
-@pytest.fixture
-def tenant_id(engine: Engine) -> UUID:
-    return a_tenant(engine)
 
 
 def die(manager: TaskManager, engine: Engine, worker_id: UUID) -> dict[UUID, State]:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
 from sqlalchemy import Engine
 
 from jobs.envelopes import Times
@@ -15,7 +14,6 @@ from tests.integration.job_samples import (
     MODEL,
     VERSION,
     a_job,
-    a_tenant,
     a_worker,
     claimed,
     failure,
@@ -29,16 +27,6 @@ from tests.integration.job_samples import (
     success,
     value,
 )
-
-
-@pytest.fixture
-def manager(engine: Engine) -> TaskManager:
-    return TaskManager(engine)
-
-
-@pytest.fixture
-def tenant_id(engine: Engine) -> UUID:
-    return a_tenant(engine)
 
 
 def ahead(seconds: float) -> datetime:
