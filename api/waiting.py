@@ -55,18 +55,24 @@ class Notifier:
         self._hinted: set[UUID] = set()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        ear = (settings, FINISHED, self._hear, self._stopping)
+        self._threads = (
+            threading.Thread(target=listen, args=ear, name="finished-ear", daemon=True),
+            threading.Thread(target=self._run, name="notifier", daemon=True),
+        )
 
     def start(self) -> None:
         """Starts the ear and the looker; both are daemons."""
-        ear = (self._settings, FINISHED, self._hear, self._stopping)
-        threading.Thread(target=listen, args=ear, name="finished-ear", daemon=True).start()
-        threading.Thread(target=self._run, name="notifier", daemon=True).start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Ends both threads; polls that wait run into their time."""
         self._stopping.set()
         with self._changed:
             self._changed.notify()
+        for thread in self._threads:
+            thread.join(timeout=5)
 
     @contextmanager
     def waiter(self, job_id: UUID) -> Iterator[Waiter | None]:

@@ -131,7 +131,7 @@ def _driver_cursor(single: Engine) -> Iterator[psycopg.Cursor[Any]]:
     except psycopg.Error as error:
         if connection.closed:
             pooled.invalidate()
-            single.dispose(close=False)
+            single.dispose()
             raise _Lost from error
         raise
     finally:
