@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -41,6 +42,10 @@ class TenantRecord(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     name: Mapped[str] = mapped_column(Text, unique=True)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
+    # Its share of a busy model, beside the others'.
+    weight: Mapped[float] = mapped_column(Double, server_default="1")
+
+    __table_args__ = (CheckConstraint("weight > 0", name="weight_positive"),)
 
 
 class KeyRecord(Base):
@@ -77,6 +82,10 @@ class JobRecord(Base):
     rank: Mapped[datetime] = mapped_column(Moment)
     submitted_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     released_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Given at release: the order in which released jobs are claimed, and the
+    # tokens that the job's flow was charged.
+    turn: Mapped[float] = mapped_column(Double, server_default="0")
+    charged: Mapped[int] = mapped_column(Integer, server_default="0")
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     first_token_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -106,11 +115,11 @@ class JobRecord(Base):
             name="state_known",
         ),
         CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="running_has_worker"),
-        Index("ix_jobs_waiting", "model", "version", "rank",
+        Index("ix_jobs_waiting", "model", "version", "tenant_id", "priority", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NULL")),
-        Index("ix_jobs_released", "model", "version", "rank",
+        Index("ix_jobs_released", "model", "version", "turn",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
-        Index("ix_jobs_suspect", "model", "version", "rank",
+        Index("ix_jobs_suspect", "model", "version", "turn",
               postgresql_where=text("state = 'queued' AND suspect_group IS NOT NULL")),
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_expiring", "expires_at",

@@ -15,33 +15,34 @@ WITH mine AS MATERIALIZED (
   SELECT count(*) AS held, count(suspect_group) AS suspects FROM jobs
   WHERE worker_id = :worker_id AND state = 'running'
 ), suspect AS MATERIALIZED (
-  SELECT suspect_group, rank FROM jobs WHERE model = :model AND version = :version
+  SELECT suspect_group, turn FROM jobs WHERE model = :model AND version = :version
     AND state = 'queued' AND released_at IS NOT NULL AND suspect_group IS NOT NULL
     AND (expires_at IS NULL OR expires_at > clock_timestamp())
-  ORDER BY rank LIMIT 1
+  ORDER BY turn LIMIT 1
 ), best AS MATERIALIZED (
   SELECT id FROM jobs WHERE model = :model AND version = :version
     AND state = 'queued' AND released_at IS NOT NULL
     AND (expires_at IS NULL OR expires_at > clock_timestamp())
     AND EXISTS (SELECT FROM workers WHERE id = :worker_id AND ended_at IS NULL
                 AND lease_until > clock_timestamp())
+    AND NOT EXISTS (SELECT FROM paused_models WHERE model = :model AND version = :version)
     AND (SELECT suspects FROM mine) = 0
     AND CASE WHEN NOT EXISTS (SELECT FROM suspect) THEN true
              WHEN (SELECT held FROM mine) = 0
                THEN suspect_group = (SELECT suspect_group FROM suspect)
-             ELSE suspect_group IS NULL AND rank < (SELECT rank FROM suspect) END
-  ORDER BY rank LIMIT :free FOR UPDATE SKIP LOCKED
+             ELSE suspect_group IS NULL AND turn < (SELECT turn FROM suspect) END
+  ORDER BY turn LIMIT :free FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, worker_id = :worker_id,
                   started_at = clock_timestamp(), first_token_at = NULL
   FROM best WHERE jobs.id = best.id
-  RETURNING jobs.id, tenant_id, task, attempt, rank
+  RETURNING jobs.id, tenant_id, task, attempt, turn
 ), event AS (
   INSERT INTO job_events (job_id, kind, attempt, worker_id)
   SELECT id, 'running', attempt, :worker_id FROM claimed
 )
 SELECT c.id, c.tenant_id, c.task, c.attempt, i.input, i.parameters
-FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.rank
+FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.turn
 """)
 
 # The fence: id, attempt, worker, still running. A requested cancel turns a

@@ -13,12 +13,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
 import jobs.records
+import jobs.share_records
 import models_store.records
 from jobs.database import Base
 from migrations.__main__ import configuration, upgrade
 from tests.conditions import ROOT
 
-TABLES_FROM = (jobs.records, models_store.records)
+TABLES_FROM = (jobs.records, jobs.share_records, models_store.records)
 
 
 @pytest.fixture
