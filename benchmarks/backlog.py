@@ -16,6 +16,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine, create_engine, text
 
+from bells.celery_app import Bell
+from dispatcher.bell_ringer import BellRinger
+from dispatcher.cluster_manager import ClusterManager
+from dispatcher.job_dispatcher import JobDispatcher
 from jobs import keys, leases
 from jobs.database import open_engine
 from jobs.envelopes import ClaimedJob, NewJob, Outcome
@@ -81,6 +85,10 @@ class Probe:
         self._tenant_id = keys.ensure_tenant(engine, "bench")
         who = Incarnation(new_id(), new_id(), "echo", 1, "cpu", "bench", 1, SLOTS)
         leases.open_lease(engine, who, 3600)
+        leases.renew(engine, who.id, state="ready", slots=SLOTS, stale_writes=0, lease_s=3600)
+        given = {"DATABASE_URL": "postgresql://unused", "REDIS_URL": "redis://127.0.0.1:1/0"}
+        unheard = BellRinger(Bell(Settings.model_validate(given)))  # never started
+        self._dispatcher = JobDispatcher(self._manager, ClusterManager(engine), unheard)
         self._worker_id: UUID = who.id
         self._claimed: list[list[ClaimedJob]] = []
 
@@ -93,8 +101,8 @@ class Probe:
         )  # fmt: skip
 
     def tick(self) -> None:
-        """One release."""
-        self._manager.release("echo", 1, target=2 * SLOTS)
+        """One tick of the dispatcher."""
+        self._dispatcher.tick()
 
     def claim(self) -> None:
         """Eight jobs for eight free slots."""

@@ -5,15 +5,26 @@ at most the second after which workers with free slots look by themselves.
 Safe in several processes at once.
 """
 
+import time
+
 from bells.celery_app import queue_name
 from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import Capacity, ClusterManager
+from dispatcher.flow_book import FlowBook
+from jobs.envelopes import Released
+from jobs.releases import MOST_FLOWS
 from jobs.task_manager import TaskManager
 
 # Released and not yet claimed, as a multiple of the slots: enough that no slot
 # waits for a tick, few enough that late arrivals of a better rank are not
 # behind a long row that was already let through.
 BUFFER = 2
+# How old what a flow was charged may be, against what its jobs really used.
+_SETTLE_EVERY_S = 0.25
+# A release reads this many jobs more than the last one let through.
+_SPARE = 16
+# Rounds of one tick, if the first read too little.
+_ROUNDS = 8
 
 
 class JobDispatcher:
@@ -25,16 +36,45 @@ class JobDispatcher:
         self._task_manager = task_manager
         self._cluster = cluster
         self._ringer = ringer
+        self._settled_at = 0.0
+        self._room: dict[tuple[str, int], int] = {}
+        self._books: dict[tuple[str, int], FlowBook] = {}
 
     def tick(self) -> int:
         """Releases what the live workers have room for; returns how many."""
-        return sum(self._release(capacity) for capacity in self._cluster.capacities())
+        now = time.monotonic()
+        if now - self._settled_at >= _SETTLE_EVERY_S:
+            self._settled_at = now
+            self._task_manager.settle()
+        return sum(self._fill(capacity) for capacity in self._cluster.capacities())
 
-    def _release(self, capacity: Capacity) -> int:
-        released = self._task_manager.release(
-            capacity.model, capacity.version, target=BUFFER * capacity.slots
-        )
-        # Full workers claim when a slot frees; a bell would only cost them time.
-        if released.ids and not released.backlog:
-            self._ringer.ring(queue_name(capacity.model, capacity.version), released.ids)
-        return len(released.ids)
+    def _fill(self, capacity: Capacity) -> int:
+        model = (capacity.model, capacity.version)
+        target = BUFFER * capacity.slots
+        room = min(target, self._room.get(model, target))
+        count = 0
+        for _ in range(_ROUNDS):
+            released = self._release(model, target, room)
+            count += len(released.ids)
+            # Full workers claim when a slot frees; a bell would only cost them time.
+            if released.ids and not released.backlog:
+                self._ringer.ring(queue_name(*model), released.ids)
+            if not released.unsure:
+                break
+            room = min(target, 2 * room)
+        self._room[model] = count + _SPARE
+        return count
+
+    def _release(self, model: tuple[str, int], target: int, room: int) -> Released:
+        book = self._books.get(model)
+        if book is None:
+            released = self._task_manager.release(*model, target=target, room=room)
+            if released.crowded:
+                self._books[model] = FlowBook(lambda: self._task_manager.waiting_flows(*model))
+            return released
+        among = book.next(room + _SPARE)
+        released = self._task_manager.release(*model, target=target, room=room, among=among)
+        book.note(released.virtual)
+        if len(book) < MOST_FLOWS // 2:
+            del self._books[model]
+        return released

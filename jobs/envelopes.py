@@ -1,6 +1,7 @@
 """What passes between the Task Manager and its callers: frozen values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -58,12 +59,26 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowKey:
+    """The work of one tenant in one class, for a model version."""
+
+    tenant_id: UUID
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
-    """Jobs that were let through. `backlog`: others have been released for a
-    while and nobody took them, so all slots are taken and no bell is needed."""
+    """Jobs that were let through, best first. `backlog`: others have been
+    released for a while and nobody took them, so all slots are taken and no
+    bell is needed. `unsure`: more may belong here. `crowded`: so many flows wait
+    that not all were looked at. `virtual`: where the flows looked at now stand;
+    None for one that had nothing to give."""
 
     ids: list[UUID]
-    backlog: bool
+    backlog: bool = False
+    unsure: bool = False
+    crowded: bool = False
+    virtual: Mapping[FlowKey, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ class FairShareRecord(Base):
     tenant_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     priority: Mapped[str] = mapped_column(Text, primary_key=True)
     virtual: Mapped[float] = mapped_column(Double, server_default="0")
-    # Which part of `max_tokens` its jobs use, as learned from those that ended.
-    fill: Mapped[float] = mapped_column(Double, server_default="1")
+    # Which part of `max_tokens` its jobs use, learned from those that ended; None: not yet.
+    fill: Mapped[float | None] = mapped_column(Double)
 
 
 class ModelClockRecord(Base):

@@ -6,22 +6,34 @@ locks in id order, reads Postgres' clock, and is harmless when it runs twice.
 
 from sqlalchemy import text
 
+from jobs.share_statements import settled
+
+
+def _floor(model: str, version: str) -> str:
+    """The virtual time of a model version, for a new job's turn (`jobs.fair_share`)."""
+    return f"""coalesce((SELECT floor FROM model_clocks
+                   WHERE model = {model} AND version = {version}), 0)"""  # noqa: S608
+
+
 # Accepted means durable: job, input and first event appear together or not at
 # all. A repetition after a lost connection finds the id taken and adds nothing.
-_SUBMIT = """
+_SUBMIT = f"""
 job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
-                    rank, prompt_tokens, max_tokens, max_attempts, run_at, expires_at, deadline)
+                    rank, floor, prompt_tokens, max_tokens, max_attempts, run_at, expires_at,
+                    deadline)
   SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => :offset_s),
                CAST(:deadline AS timestamptz) - make_interval(secs => :estimate_s)),
+         CASE WHEN CAST(:run_at AS timestamptz) > clock_timestamp() THEN NULL
+              ELSE {_floor(":model", ":version")} END,
          :prompt_tokens, :max_tokens, :max_attempts, CAST(:run_at AS timestamptz),
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => CAST(:expires_after_s AS float8)),
                CAST(:deadline AS timestamptz)),
          CAST(:deadline AS timestamptz)
-  {source}
+  {{source}}
   ON CONFLICT (id) DO NOTHING
   RETURNING id, submitted_at, expires_at
 ), input AS (
@@ -31,7 +43,7 @@ job AS (
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 RETURNING (SELECT submitted_at FROM job) AS submitted_at,
           (SELECT expires_at FROM job) AS expires_at
-"""
+"""  # noqa: S608 - only constants are joined
 
 SUBMIT = text(f"WITH {_SUBMIT.format(source='')}")
 
@@ -45,7 +57,7 @@ WITH key AS (
 """)  # noqa: S608 - only constants are joined
 
 # A finished job's input again, as a new job; the finished one never changes.
-REPLAY = text("""
+REPLAY = text(f"""
 WITH old AS (
   SELECT j.*, i.input, i.parameters, i.labels
   FROM jobs j JOIN job_inputs i ON i.job_id = j.id
@@ -53,10 +65,11 @@ WITH old AS (
     AND j.state IN ('succeeded', 'failed', 'cancelled', 'expired')
 ), job AS (
   INSERT INTO jobs (id, replay_of, tenant_id, task, model, version, priority, client_address,
-                    rank, prompt_tokens, max_tokens, max_attempts)
+                    rank, floor, prompt_tokens, max_tokens, max_attempts)
   SELECT :id, id, tenant_id, task, model, version, priority, :client_address,
          clock_timestamp()
            + make_interval(secs => CAST(CAST(:offsets_s AS jsonb) ->> priority AS float8)),
+         {_floor("old.model", "old.version")},
          prompt_tokens, max_tokens, max_attempts FROM old
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), input AS (
@@ -65,50 +78,15 @@ WITH old AS (
 )
 INSERT INTO job_events (job_id, kind, attempt, reason) SELECT id, 'queued', 0, 'replay' FROM job
 RETURNING job_id
-""")
+""")  # noqa: S608 - only constants are joined
 
 RECALL_KEY = text("""
 SELECT job_id, body_sha256 FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key
 """)
 
-# Makes the best `target` waiting rows the released ones: what is released is a
-# function of rank alone, so interactive work goes ahead as far as its rank does
-# and no further. One dispatcher at a time decides for a model, a second one
-# passes by; rows are looked at again under their lock, so two that decide in
-# the same moment release no row twice. Both scans end after `target` rows of an
-# index; a job for later has a later rank too (behind its time by its class'
-# offset at most), so the bound on rank keeps them from walking over all of these.
-RELEASE = text("""
-WITH turn AS MATERIALIZED (
-  SELECT pg_try_advisory_xact_lock(hashtextextended(:queue, 1)) AS mine
-), best AS MATERIALIZED (
-  SELECT id, released_at FROM (
-    (SELECT id, rank, released_at FROM jobs WHERE model = :model AND version = :version
-       AND state = 'queued' AND released_at IS NOT NULL
-     ORDER BY rank LIMIT :target)
-    UNION ALL
-    (SELECT id, rank, released_at FROM jobs WHERE model = :model AND version = :version
-       AND state = 'queued' AND released_at IS NULL
-       AND rank <= clock_timestamp() + interval '600 seconds'
-       AND (run_at IS NULL OR run_at <= clock_timestamp())
-       AND (expires_at IS NULL OR expires_at > clock_timestamp())
-     ORDER BY rank LIMIT :target)
-  ) candidates ORDER BY rank LIMIT :target
-), chosen AS MATERIALIZED (
-  SELECT id FROM jobs
-  WHERE id = ANY (ARRAY(SELECT id FROM best WHERE released_at IS NULL))
-    AND state = 'queued' AND released_at IS NULL AND (SELECT mine FROM turn)
-  ORDER BY id FOR UPDATE SKIP LOCKED
-)
-UPDATE jobs SET released_at = clock_timestamp()
-WHERE id = ANY (ARRAY(SELECT id FROM chosen))
-RETURNING id, EXISTS (
-  SELECT FROM best WHERE released_at < clock_timestamp() - interval '50 milliseconds') AS backlog
-""")
-
 # A waiting job ends at once; of a running one the cancel is recorded and its
 # worker takes the sequence out of the batch.
-CANCEL = text("""
+CANCEL = text(f"""
 WITH changed AS (
   UPDATE jobs SET cancel_requested = true,
     state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
@@ -116,16 +94,18 @@ WITH changed AS (
     finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END
   WHERE id = :id AND tenant_id = :tenant_id AND state IN ('queued', 'running')
     AND NOT cancel_requested
-  RETURNING id, attempt, state
+  RETURNING *
+), settled AS (
+{settled("changed", only="state = 'cancelled'")}
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, CASE state WHEN 'cancelled' THEN state ELSE 'cancel_requested' END, attempt, 'client'
 FROM changed
 RETURNING kind
-""")
+""")  # noqa: S608 - only constants are joined
 
 # Waiting jobs whose time is over; they never touch an engine.
-EXPIRE = text("""
+EXPIRE = text(f"""
 WITH late AS MATERIALIZED (
   SELECT id FROM jobs WHERE state = 'queued' AND expires_at <= clock_timestamp()
   ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
@@ -134,9 +114,11 @@ WITH late AS MATERIALIZED (
     error_code = CASE WHEN deadline <= clock_timestamp() THEN 'deadline_exceeded'
                       ELSE 'expired_in_queue' END
   FROM late WHERE j.id = late.id AND j.state = 'queued'
-  RETURNING j.id, j.attempt, j.error_code
+  RETURNING j.*
+), settled AS (
+{settled("ended")}
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, 'expired', attempt, error_code FROM ended
 RETURNING job_id AS id
-""")
+""")  # noqa: S608 - only constants are joined

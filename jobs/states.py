@@ -33,15 +33,24 @@ TERMINAL: frozenset[State] = frozenset(state for state, to in TRANSITIONS.items(
 
 
 class Priority(StrEnum):
-    """The class of a job; it shifts the job's rank, and age makes up for it."""
+    """The class of a job: how much of a busy model it gets beside the others."""
 
     INTERACTIVE = "interactive"
     NORMAL = "normal"
     BATCH = "batch"
 
 
-# Seconds added to the time of submit: a normal job yields to interactive ones
-# that arrive up to 30 s after it, and to none that arrive later.
+# Tokens that a busy model gives to interactive work for each token of batch work
+# that waits as well. Batch work fills what the others leave and steps back when
+# they come, but never stands still (docs/decisions/0006).
+CLASS_WEIGHT: dict[Priority, float] = {
+    Priority.INTERACTIVE: 64.0,
+    Priority.NORMAL: 8.0,
+    Priority.BATCH: 1.0,
+}
+
+# Seconds added to the time of submit, in a job's rank: by how much a job with a
+# deadline may be ahead of its own class' earlier jobs.
 CLASS_OFFSET_S: dict[Priority, float] = {
     Priority.INTERACTIVE: 0.0,
     Priority.NORMAL: 30.0,

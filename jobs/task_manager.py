@@ -12,9 +12,18 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import statements, worker_statements
+from jobs import releases, statements, worker_statements
 from jobs.database import run
-from jobs.envelopes import Accepted, ClaimedJob, HeldRow, Idempotency, NewJob, Outcome, Released
+from jobs.envelopes import (
+    Accepted,
+    ClaimedJob,
+    FlowKey,
+    HeldRow,
+    Idempotency,
+    NewJob,
+    Outcome,
+    Released,
+)
 from jobs.errors import IdempotencyConflict
 from jobs.ids import new_id
 from jobs.states import CLASS_OFFSET_S, State
@@ -87,18 +96,29 @@ class TaskManager:
         rows = run(self._engine, statements.CANCEL, values)
         return str(rows[0].kind) if rows else None
 
-    def release(self, model: str, version: int, *, target: int) -> Released:
+    def release(
+        self,
+        model: str,
+        version: int,
+        *,
+        target: int,
+        room: int | None = None,
+        among: Sequence[FlowKey] | None = None,
+    ) -> Released:
         """Lets the best waiting jobs of a model version through, as far as they
-        are among the best `target` that wait or are released. None if another
-        dispatcher is deciding for it right now."""
-        values = {
-            "queue": f"{model}@{version}",
-            "model": model,
-            "version": version,
-            "target": target,
-        }
-        rows = run(self._engine, statements.RELEASE, values)
-        return Released([row.id for row in rows], any(row.backlog for row in rows))
+        are among the best `target` that wait or are released; `room` is how many
+        that will be, roughly (default: all). `among` are the flows to look at (default: those
+        found first). Nothing if another dispatcher decided meanwhile."""
+        return releases.release(self._engine, (model, version), target, room or target, among)
+
+    def waiting_flows(self, model: str, version: int) -> dict[FlowKey, float]:
+        """All flows with waiting jobs, and their virtual times."""
+        return releases.waiting_flows(self._engine, (model, version))
+
+    def settle(self) -> int:
+        """Counts what ended since the last call: flows get back what they were
+        charged too much, estimates are learned. Returns how many jobs that were."""
+        return releases.settle(self._engine)
 
     def claim(self, worker_id: UUID, model: str, version: int, free: int) -> list[ClaimedJob]:
         """Takes the best released jobs of a model version, at most `free`.

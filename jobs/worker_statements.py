@@ -5,6 +5,12 @@ Used by the Task Manager alone; see `jobs.statements` for the rules of all SQL h
 
 from sqlalchemy import text
 
+from jobs.share_statements import settled
+
+_SERVICE_S = (
+    "CASE state WHEN 'succeeded' THEN extract(epoch FROM finished_at - started_at)::float8 END"
+)
+
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
 # here and is the fence of everything the worker writes later. A worker that
 # holds suspects takes nothing beside them; suspects are taken by an idle worker,
@@ -48,7 +54,7 @@ FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.turn
 # The fence: id, attempt, worker, still running. A requested cancel turns a
 # success into `cancelled` in the same statement, so no acknowledged cancel is
 # ever answered with a success. Locked first, in id order, in `held`.
-FINISH = text("""
+FINISH = text(f"""
 WITH incoming AS MATERIALIZED (
   SELECT DISTINCT ON (id) *
   FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
@@ -60,7 +66,9 @@ WITH incoming AS MATERIALIZED (
   SELECT j.id,
     CASE WHEN j.cancel_requested AND (i.state = 'succeeded' OR i.retryable) THEN 'cancelled'
          WHEN i.retryable AND j.errors + 1 < j.max_attempts THEN 'queued'
-         ELSE i.state END AS next
+         ELSE i.state END AS next,
+    clock_timestamp() + make_interval(
+      secs => least(:longest_pause_s, :pause_s * 2 ^ j.errors) * (0.5 + random())) AS again_at
   FROM jobs j JOIN incoming i ON j.id = i.id ORDER BY j.id FOR UPDATE OF j
 ), won AS (
   UPDATE jobs j SET
@@ -77,13 +85,15 @@ WITH incoming AS MATERIALIZED (
     started_at = CASE h.next WHEN 'queued' THEN NULL ELSE j.started_at END,
     worker_id = CASE h.next WHEN 'queued' THEN NULL ELSE j.worker_id END,
     suspect_group = NULL,
-    run_at = CASE h.next WHEN 'queued' THEN clock_timestamp() + make_interval(
-               secs => least(:longest_pause_s, :pause_s * 2 ^ j.errors) * (0.5 + random()))
-             ELSE j.run_at END
+    run_at = CASE h.next WHEN 'queued' THEN h.again_at ELSE j.run_at END,
+    -- Otherwise every release would walk over all jobs that wait for a retry.
+    rank = CASE h.next WHEN 'queued' THEN greatest(j.rank, h.again_at) ELSE j.rank END
   FROM incoming i, held h
   WHERE j.id = h.id AND j.id = i.id AND j.attempt = i.attempt
     AND j.worker_id = :worker_id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state
+  RETURNING j.*, i.tokens
+), settled AS (
+{settled("won", tokens="tokens", service_s=_SERVICE_S)}
 ), result AS (
   INSERT INTO job_results (job_id, attempt, text, error_message)
   SELECT w.id, w.attempt, i.content, i.message FROM won w JOIN incoming i ON i.id = w.id
@@ -97,10 +107,10 @@ UNION ALL  -- committed by this very attempt before, if its answer was lost on t
 SELECT j.id, j.state FROM jobs j JOIN incoming i ON j.id = i.id
 WHERE j.attempt = i.attempt AND j.worker_id = :worker_id
   AND j.state IN ('succeeded', 'failed', 'cancelled', 'expired')
-""")
+""")  # noqa: S608 - only constants are joined
 
 # Uncharged and at once: the next worker with a free slot may take it.
-GIVE_BACK = text("""
+GIVE_BACK = text(f"""
 WITH held AS MATERIALIZED (
   SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[])) AND worker_id = :worker_id
     AND state = 'running' ORDER BY id FOR UPDATE
@@ -111,12 +121,14 @@ WITH held AS MATERIALIZED (
     finished_at = CASE WHEN cancel_requested THEN clock_timestamp() END,
     worker_id = NULL, started_at = NULL
   FROM held h WHERE j.id = h.id AND j.worker_id = :worker_id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state
+  RETURNING j.*
+), settled AS (
+{settled("back", only="state = 'cancelled'")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, :worker_id, 'given_back' FROM back
 RETURNING job_id AS id, kind AS state
-""")
+""")  # noqa: S608 - only constants are joined
 
 # Jobs of a worker whose lease is over. If it was seen dead, a job that was alone
 # in the engine is charged with the crash, and several are suspects that run
@@ -124,7 +136,7 @@ RETURNING job_id AS id, kind AS state
 # (a network, a Postgres that was away) charges nobody; `most_attempts` bounds
 # what it can repeat. A claim that raced the end of its lease is found by the
 # next pass.
-RECLAIM = text("""
+RECLAIM = text(f"""
 WITH lost AS MATERIALIZED (
   SELECT j.id, j.worker_id, w.died,
          j.cancel_requested, j.crashes, j.attempt  -- as they are under the lock
@@ -156,7 +168,9 @@ WITH lost AS MATERIALIZED (
     finished_at = CASE v.next WHEN 'queued' THEN NULL ELSE clock_timestamp() END,
     worker_id = NULL, started_at = NULL
   FROM verdict v WHERE j.id = v.id AND j.state = 'running'
-  RETURNING j.id, j.attempt, j.state, v.worker_id AS lost_worker, v.died, v.together
+  RETURNING j.*, v.worker_id AS lost_worker, v.died, v.together
+), settled AS (
+{settled("back", only="state <> 'queued'")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, lost_worker,
@@ -164,7 +178,7 @@ SELECT id, state, attempt, lost_worker,
             WHEN together = 1 THEN 'worker_died_alone'
             ELSE 'worker_died_with_others' END FROM back
 RETURNING job_id AS id, kind AS state
-""")
+""")  # noqa: S608 - only constants are joined
 
 # What a worker holds according to Postgres, and whether a client wants it ended.
 HELD = text("""

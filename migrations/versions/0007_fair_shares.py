@@ -27,6 +27,7 @@ def upgrade() -> None:
     op.add_column("tenants", _number("weight", "1"))
     op.create_check_constraint(op.f("ck_tenants_weight_positive"), "tenants", "weight > 0")
     op.add_column("jobs", _number("turn", "0"))
+    op.add_column("jobs", sa.Column("floor", sa.Double()))
     op.add_column("jobs", sa.Column("charged", sa.Integer(), server_default="0", nullable=False))
     _index("ix_jobs_waiting", [*FLOW, "rank"], WAITING)
     _index("ix_jobs_released", [*MODEL, "turn"], RELEASED)
@@ -55,7 +56,12 @@ def _flow(*, key: bool) -> list[sa.Column[Any]]:
 
 def _fair_shares() -> None:
     """What each flow was given, and the ends of jobs that are not yet counted."""
-    op.create_table("fair_shares", *_flow(key=True), _number("virtual", "0"), _number("fill", "1"))
+    op.create_table(
+        "fair_shares",
+        *_flow(key=True),
+        _number("virtual", "0"),
+        sa.Column("fill", sa.Double(), nullable=True),
+    )
     op.create_table(
         "settlements",
         *_flow(key=False),
@@ -106,5 +112,6 @@ def downgrade() -> None:
     ):
         _index(name, [*MODEL, "rank"], rows)
     op.drop_column("jobs", "charged")
+    op.drop_column("jobs", "floor")
     op.drop_column("jobs", "turn")
     op.drop_column("tenants", "weight")

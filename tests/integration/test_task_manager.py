@@ -197,17 +197,6 @@ def test_classes_of_one_age_are_claimed_interactive_first_batch_last(
     assert got == [*ids[Priority.INTERACTIVE], *ids[Priority.NORMAL], *ids[Priority.BATCH]]
 
 
-def test_an_old_batch_job_goes_before_a_young_interactive_one(
-    manager: TaskManager, engine: Engine, tenant: UUID
-) -> None:
-    [old] = submitted(manager, tenant, priority=Priority.BATCH)
-    rows(engine, "UPDATE jobs SET rank = rank - interval '11 minutes' RETURNING 1")
-    [young] = submitted(manager, tenant, priority=Priority.INTERACTIVE)
-    release_all(manager)
-    worker_id = a_worker(engine)
-    assert [job.id for job in manager.claim(worker_id, MODEL, VERSION, 9)] == [old, young]
-
-
 def test_release_lets_the_best_through_and_tops_up_to_its_target(
     manager: TaskManager, engine: Engine, tenant: UUID
 ) -> None:
@@ -216,18 +205,6 @@ def test_release_lets_the_best_through_and_tops_up_to_its_target(
     assert manager.release(MODEL, VERSION, target=4).ids == []
     manager.claim(a_worker(engine), MODEL, VERSION, 3)
     assert set(manager.release(MODEL, VERSION, target=4).ids) == set(ids[4:7])
-
-
-def test_release_lets_interactive_jobs_through_as_far_as_their_rank_goes(
-    manager: TaskManager, tenant: UUID, engine: Engine
-) -> None:
-    normal = submitted(manager, tenant, 4)
-    manager.release(MODEL, VERSION, target=2)
-    urgent = submitted(manager, tenant, 3, priority=Priority.INTERACTIVE)
-    assert set(manager.release(MODEL, VERSION, target=2).ids) == set(urgent[:2])
-    assert manager.release(MODEL, VERSION, target=2).ids == []
-    assert set(manager.release(MODEL, VERSION, target=4).ids) == {urgent[2]}
-    assert not set(normal[2:]) & set(manager.release(MODEL, VERSION, target=5).ids)
 
 
 def test_a_release_tells_whether_released_jobs_wait_untaken(
@@ -241,15 +218,6 @@ def test_a_release_tells_whether_released_jobs_wait_untaken(
     manager.claim(a_worker(engine), MODEL, VERSION, 2)
     submitted(manager, tenant)
     assert not manager.release(MODEL, VERSION, target=2).backlog
-
-
-def test_interactive_work_that_keeps_coming_starves_nobody(
-    manager: TaskManager, tenant: UUID, engine: Engine
-) -> None:
-    [old] = submitted(manager, tenant)
-    rows(engine, "UPDATE jobs SET rank = rank - interval '10 minutes' RETURNING 1")
-    submitted(manager, tenant, 20, priority=Priority.INTERACTIVE)
-    assert old in manager.release(MODEL, VERSION, target=4).ids
 
 
 def test_given_back_jobs_run_again_uncharged(

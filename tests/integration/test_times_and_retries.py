@@ -42,7 +42,8 @@ def set_back(engine: Engine, id: UUID, column: str) -> None:
     """As if the job's time had come."""
     rows(
         engine,
-        f"UPDATE jobs SET {column} = now() - interval '1 s' WHERE id = :id RETURNING 1",
+        f"UPDATE jobs SET {column} = now() - interval '1 s', "
+        "rank = least(rank, now() + interval '29 s') WHERE id = :id RETURNING 1",
         id=id,
     )
 
