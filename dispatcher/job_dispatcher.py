@@ -21,10 +21,9 @@ from jobs.task_manager import TaskManager
 BUFFER = 2
 # How old what a flow was charged may be, against what its jobs really used.
 _SETTLE_EVERY_S = 0.25
-# A release reads this many jobs more than the last one let through.
-_SPARE = 16
-# Rounds of one tick, if the first read too little.
+# Rounds of one tick, each of which reads twice as many flows and of each twice as much.
 _ROUNDS = 8
+_FLOWS_EACH = 8
 
 
 class JobDispatcher:
@@ -37,7 +36,6 @@ class JobDispatcher:
         self._cluster = cluster
         self._ringer = ringer
         self._settled_at = 0.0
-        self._room: dict[tuple[str, int], int] = {}
         self._books: dict[tuple[str, int], FlowBook] = {}
 
     def tick(self) -> int:
@@ -50,30 +48,28 @@ class JobDispatcher:
 
     def _fill(self, capacity: Capacity) -> int:
         model = (capacity.model, capacity.version)
-        target = BUFFER * capacity.slots
-        room = min(target, self._room.get(model, target))
-        count = 0
+        count, least = 0, 2
         for _ in range(_ROUNDS):
-            released = self._release(model, target, room)
+            released = self._release(model, BUFFER * capacity.slots, least)
             count += len(released.ids)
             # Full workers claim when a slot frees; a bell would only cost them time.
             if released.ids and not released.backlog:
                 self._ringer.ring(queue_name(*model), released.ids)
             if not released.unsure:
                 break
-            room = min(target, 2 * room)
-        self._room[model] = count + _SPARE
+            least *= 2
         return count
 
-    def _release(self, model: tuple[str, int], target: int, room: int) -> Released:
+    def _release(self, model: tuple[str, int], target: int, least: int) -> Released:
         book = self._books.get(model)
         if book is None:
-            released = self._task_manager.release(*model, target=target, room=room)
+            released = self._task_manager.release(*model, target=target, least=least)
             if released.crowded:
                 self._books[model] = FlowBook(lambda: self._task_manager.waiting_flows(*model))
             return released
-        among = book.next(room + _SPARE)
-        released = self._task_manager.release(*model, target=target, room=room, among=among)
+        released = self._task_manager.release(
+            *model, target=target, least=least, among=book.next(_FLOWS_EACH * least)
+        )
         book.note(released.virtual)
         if len(book) < MOST_FLOWS // 2:
             del self._books[model]

@@ -28,14 +28,16 @@ def release(
     engine: Engine,
     model: ModelVersion,
     target: int,
-    room: int,
+    least: int,
     among: Sequence[FlowKey] | None,
 ) -> Released:
     """See `TaskManager.release`."""
-    seen = _look(engine, model, target, room, among)
+    seen = _look(engine, model, target, least, among)
     crowded = among is None and seen.flows >= MOST_FLOWS
+    looked_at = (among or ())[: seen.flows]
+    all_used = among is not None and len(looked_at) == len(among)
     if not seen.waiting:
-        return Released([], crowded=crowded, virtual=dict.fromkeys(among or ()))
+        return Released([], crowded=crowded, virtual=dict.fromkeys(looked_at))
     floor = max(seen.floor, min(seen.released, default=seen.last))
     flows = [_flow(row, floor, seen.each) for row in seen.waiting]
     choice = choose(flows, seen.released, target)
@@ -46,20 +48,21 @@ def release(
         rows = run(engine, share_statements.RELEASE, values | {"due_ids": due})
         released = {row.id for row in rows}
         ids = [pick.id for pick in choice.picks if pick.id in released]
-    stands: dict[FlowKey, float | None] = dict.fromkeys(among or ())
+    stands: dict[FlowKey, float | None] = dict.fromkeys(looked_at)
     for index, flow in enumerate(flows):
         stands[FlowKey(flow.tenant_id, flow.priority)] = choice.virtual.get(index, flow.virtual)
-    return Released(ids, seen.backlog, choice.unsure and bool(ids), crowded, stands)
+    unsure = bool(ids) and (choice.unsure or all_used)
+    return Released(ids, seen.backlog, unsure, crowded, stands)
 
 
 def _look(
-    engine: Engine, model: ModelVersion, target: int, room: int, among: Sequence[FlowKey] | None
+    engine: Engine, model: ModelVersion, target: int, least: int, among: Sequence[FlowKey] | None
 ) -> Any:
     values: dict[str, Any] = {
         "model": model[0],
         "version": model[1],
         "target": target,
-        "room": room,
+        "least": least,
     }
     if among is None:
         statement = share_statements.CHOICES

@@ -42,18 +42,28 @@ flow AS (
   WHERE flow.number < :most_flows
 )"""  # noqa: S608 - only constants are joined
 
+# Given in order, those that were given least first: as many as there is room
+# for, and a few, because one that has just come may go before what is released.
 _THESE_FLOWS = """
 flow AS (
   SELECT tenant_id, priority
-  FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:priorities AS text[])) f(tenant_id, priority)
+  FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:priorities AS text[]))
+    WITH ORDINALITY f(tenant_id, priority, number)
+  WHERE number <= :target - (SELECT count(*) FROM released) + 2
+)"""
+
+_RELEASED = """
+released AS MATERIALIZED (
+  SELECT turn, released_at FROM jobs WHERE model = :model AND version = :version
+    AND state = 'queued' AND released_at IS NOT NULL ORDER BY turn LIMIT :target
 )"""
 
 # One row. A job for later has a later rank too, behind its time by its class'
 # offset at most, so the bound on rank keeps the scan from walking over those.
 _CHOICES = f"""
-, released AS MATERIALIZED (
-  SELECT turn, released_at FROM jobs WHERE model = :model AND version = :version
-    AND state = 'queued' AND released_at IS NOT NULL ORDER BY turn LIMIT :target
+, each AS MATERIALIZED (
+  SELECT greatest(:least, 2 * (:target - (SELECT count(*) FROM released))
+                          / greatest(1, count(*))) AS most FROM flow
 ), waiting AS (
   SELECT f.tenant_id, f.priority, coalesce(t.weight, 1) AS weight,
          coalesce(s.virtual, 0) AS virtual, coalesce(s.fill, 1) AS fill, heads.jobs
@@ -69,8 +79,7 @@ _CHOICES = f"""
             AND rank <= clock_timestamp() + make_interval(secs => {_OFFSET_S})
             AND (run_at IS NULL OR run_at <= clock_timestamp())
             AND (expires_at IS NULL OR expires_at > clock_timestamp())
-          ORDER BY rank
-          LIMIT (SELECT greatest(2, 2 * :room / greatest(1, count(*))) FROM flow)) best
+          ORDER BY rank LIMIT (SELECT most FROM each)) best
   ) heads
 )
 SELECT coalesce(c.epoch, 0) AS epoch, coalesce(c.floor, 0) AS floor, coalesce(c.last, 0) AS last,
@@ -78,14 +87,14 @@ SELECT coalesce(c.epoch, 0) AS epoch, coalesce(c.floor, 0) AS floor, coalesce(c.
   EXISTS (SELECT FROM released
           WHERE released_at < clock_timestamp() - interval '50 milliseconds') AS backlog,
   (SELECT count(*) FROM flow) AS flows,
-  (SELECT greatest(2, 2 * :room / greatest(1, count(*))) FROM flow) AS each,
+  (SELECT most FROM each) AS each,
   (SELECT json_agg(json_build_array(tenant_id, priority, weight, virtual, fill, jobs))
    FROM waiting WHERE jobs IS NOT NULL) AS waiting
 FROM (VALUES (1)) one LEFT JOIN model_clocks c ON c.model = :model AND c.version = :version
 """  # noqa: S608 - only constants are joined
 
-CHOICES = text(f"WITH RECURSIVE {_EVERY_FLOW}{_CHOICES}")
-CHOICES_AMONG = text(f"WITH {_THESE_FLOWS}{_CHOICES}")
+CHOICES = text(f"WITH RECURSIVE {_RELEASED}, {_EVERY_FLOW}{_CHOICES}")
+CHOICES_AMONG = text(f"WITH {_RELEASED}, {_THESE_FLOWS}{_CHOICES}")
 
 FLOWS = text(f"""
 WITH RECURSIVE {_EVERY_FLOW}

@@ -102,14 +102,15 @@ class TaskManager:
         version: int,
         *,
         target: int,
-        room: int | None = None,
+        least: int = 2,
         among: Sequence[FlowKey] | None = None,
     ) -> Released:
         """Lets the best waiting jobs of a model version through, as far as they
-        are among the best `target` that wait or are released; `room` is how many
-        that will be, roughly (default: all). `among` are the flows to look at (default: those
-        found first). Nothing if another dispatcher decided meanwhile."""
-        return releases.release(self._engine, (model, version), target, room or target, among)
+        are among the best `target` that wait or are released, looking at that
+        many of each flow at `least`. `among` are the flows to look at, those that
+        were given least first (default: those found first). Nothing if another
+        dispatcher decided meanwhile."""
+        return releases.release(self._engine, (model, version), target, least, among)
 
     def waiting_flows(self, model: str, version: int) -> dict[FlowKey, float]:
         """All flows with waiting jobs, and their virtual times."""

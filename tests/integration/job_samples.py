@@ -67,7 +67,7 @@ def worker_died(engine: Engine, worker_id: UUID) -> None:
 
 
 def release_all(manager: TaskManager, *, model: str = MODEL) -> list[UUID]:
-    return manager.release(model, VERSION, target=10_000).ids
+    return manager.release(model, VERSION, target=10_000, least=10_000).ids
 
 
 def claimed(
