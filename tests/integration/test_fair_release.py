@@ -1,5 +1,8 @@
 """Whose turn it is, on real Postgres: tenants, classes, weights, and what was used."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +20,7 @@ from jobs.releases import MOST_FLOWS
 from jobs.settings import Settings
 from jobs.states import Priority
 from jobs.task_manager import TaskManager
+from tests.conditions import ROOT
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
@@ -181,3 +185,22 @@ def test_with_more_tenants_than_one_release_looks_at_each_has_its_turn(
     # By the time the first tenant is served a third time, all were served once.
     third = next(n for n in range(len(taken)) if taken[: n + 1].count(taken[n]) == 3)
     assert set(taken[:third]) == set(tenants)
+
+
+def test_an_operator_lists_tenants_and_sets_a_weight(
+    engine: Engine, database_url: str, tenants: tuple[UUID, UUID]
+) -> None:
+    def said(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "api.tenants", *words], cwd=ROOT, text=True, timeout=60,
+            env=os.environ | {"DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1/0"},
+            capture_output=True, check=False,
+        )  # fmt: skip
+
+    assert said("weight", "two", "2.5").returncode == 0
+    assert [line.split("\t")[:2] for line in said("ls").stdout.splitlines()] == [
+        ["one", "1"],
+        ["two", "2.5"],
+    ]
+    assert "no tenant 'nobody'" in said("weight", "nobody", "2").stderr
+    assert "range" in said("weight", "two", "0").stderr
