@@ -32,6 +32,11 @@ from jobs.database import Base
 
 Moment = DateTime(timezone=True)
 NOW = text("clock_timestamp()")
+# Events that /metrics counts; the rest are the daily bread.
+NOTABLE = (
+    "kind IN ('cancelled', 'expired', 'failed') "
+    "OR reason IN ('worker_died_alone', 'worker_died_with_others', 'lease_lost')"
+)
 
 
 class TenantRecord(Base):
@@ -128,6 +133,7 @@ class JobRecord(Base):
               postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
         Index("ix_jobs_tenant_state", "tenant_id", "state", "id"),
+        Index("ix_jobs_replay_of", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
     )  # fmt: skip
 
 
@@ -167,6 +173,8 @@ class EventRecord(Base):
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
     reason: Mapped[str | None] = mapped_column(Text)
 
+    __table_args__ = (Index("ix_job_events_notable", "id", postgresql_where=text(NOTABLE)),)
+
 
 class IdempotencyRecord(Base):
     """Which job a tenant's Idempotency-Key made, and from which body."""
@@ -201,9 +209,13 @@ class WorkerRecord(Base):
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
     # Seen dead by its parent; a lease that only ran out proves no crash.
     died: Mapped[bool] = mapped_column(server_default=text("false"))
+    exit_code: Mapped[int | None] = mapped_column(Integer)
+    # When it had ended its first job in peace: it is no part of a crash loop.
+    proven_at: Mapped[datetime | None] = mapped_column(Moment)
     stale_writes: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
     __table_args__ = (
         CheckConstraint("state IN ('loading','ready','draining','ended')", name="state_known"),
         Index("ix_workers_live", "model", "version", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_workers_died", "model", "version", "ended_at", postgresql_where=text("died")),
     )

@@ -2,12 +2,18 @@
 
 from alembic import context
 
+import jobs.outlook_records
 import jobs.records
 import jobs.share_records
 import models_store.records
 from jobs.database import Base
 
-TABLES_FROM = (jobs.records, jobs.share_records, models_store.records)
+TABLES_FROM = (
+    jobs.outlook_records,
+    jobs.records,
+    jobs.share_records,
+    models_store.records,
+)
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)

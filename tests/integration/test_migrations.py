@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
+import jobs.outlook_records
 import jobs.records
 import jobs.share_records
 import models_store.records
@@ -19,7 +20,12 @@ from jobs.database import Base
 from migrations.__main__ import configuration, upgrade
 from tests.conditions import ROOT
 
-TABLES_FROM = (jobs.records, jobs.share_records, models_store.records)
+TABLES_FROM = (
+    jobs.outlook_records,
+    jobs.records,
+    jobs.share_records,
+    models_store.records,
+)
 
 
 @pytest.fixture
