@@ -7,7 +7,7 @@ No job depends on them: emptied, they fill again.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Integer, Text, Uuid
+from sqlalchemy import BigInteger, Double, ForeignKey, Integer, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
@@ -28,7 +28,8 @@ class ComponentRecord(Base):
 
 class PredictionRecord(Base):
     """What was foretold of a waiting job, until it ends and is compared.
-    The first word of each source counts: asking often makes no more rows."""
+    The first word of each source counts: asking often makes no more rows.
+    A latest time is None if nothing bounded it."""
 
     __tablename__ = "predictions"
 
@@ -37,10 +38,10 @@ class PredictionRecord(Base):
     made_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     start_earliest: Mapped[datetime] = mapped_column(Moment)
     start_expected: Mapped[datetime] = mapped_column(Moment)
-    start_latest: Mapped[datetime] = mapped_column(Moment)
+    start_latest: Mapped[datetime | None] = mapped_column(Moment)
     finish_earliest: Mapped[datetime] = mapped_column(Moment)
     finish_expected: Mapped[datetime] = mapped_column(Moment)
-    finish_latest: Mapped[datetime] = mapped_column(Moment)
+    finish_latest: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class EstimateErrorRecord(Base):

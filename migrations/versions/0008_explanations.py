@@ -74,7 +74,9 @@ def _predictions() -> None:
 
 def _moment(name: str, *, now: bool = False) -> sa.Column[Any]:
     start = sa.text("clock_timestamp()") if now else None
-    return sa.Column(name, sa.DateTime(timezone=True), server_default=start, nullable=False)
+    # A latest time is not always known.
+    nullable = name.endswith("latest")
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=start, nullable=nullable)
 
 
 def _model() -> list[sa.Column[Any]]:

@@ -1,0 +1,138 @@
+"""What stands before a job and when it will run: facts from Postgres, put
+through `jobs.estimates`. Nothing is written here, and nothing here grows with
+the number of waiting jobs: counts end at `MOST_COUNTED`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from jobs import crash_loops, outlook_statements
+from jobs.database import run
+from jobs.estimates import (
+    Capacity,
+    Flow,
+    Interval,
+    Work,
+    ahead_of,
+    service,
+    start_after,
+    total,
+    turn_of,
+    work_of,
+)
+from jobs.outlook_facts import MOST_COUNTED, Before, Outlook, Subject
+from jobs.states import CLASS_WEIGHT, Priority
+
+_MOST_FLOWS = 4_000
+
+
+def read_job(engine: Engine, tenant_id: UUID, job_id: UUID) -> Any | None:
+    """The row of a tenant's job, as `outlook_statements.JOB` names its columns."""
+    rows = run(engine, outlook_statements.JOB, {"id": job_id, "tenant_id": tenant_id})
+    return rows[0] if rows else None
+
+
+def look(engine: Engine, subject: Subject) -> Outlook:
+    """The outlook of a job that waits or runs."""
+    keys = {"model": subject.model, "version": subject.version}
+    flow = {"tenant_id": subject.tenant_id, "priority": subject.priority.value}
+    model = run(engine, outlook_statements.MODEL, keys | flow)[0]
+    crashes = crash_loops.read(engine, subject.model, subject.version)
+    capacity = Capacity(model.slots, model.slot_tokens_per_s)
+    own = work_of(1, subject.max_tokens, model.fill)
+    if subject.running_since is not None:
+        told = (model.now - subject.running_since).total_seconds() * capacity.speeds[1]
+        rest = Work(1, *(max(0.0, part - told) for part in (own.least, own.expected, own.most)))
+        return Outlook(model.now, model, crashes, finish=service(rest, capacity))
+    before, ahead = _before(engine, subject, model)
+    running = run(
+        engine, outlook_statements.RUNNING, keys | {"tokens_per_s": capacity.speeds[1]}
+    )[0]  # fmt: skip
+    seen = Outlook(model.now, model, crashes, before=before, running=running.jobs)
+    unknown = _unknowable(seen, released=subject.turn is not None)
+    if unknown is not None:
+        return _with(seen, None, None, unknown)
+    start = start_after(ahead, Work(*running), capacity)
+    if subject.run_at is not None:
+        start = start.not_before(max(0.0, (subject.run_at - model.now).total_seconds()))
+    return _with(seen, start, start.then(service(own, capacity)), None)
+
+
+def _with(
+    seen: Outlook, start: Interval | None, finish: Interval | None, unknown: str | None
+) -> Outlook:
+    return Outlook(
+        seen.now, seen.model, seen.crashes, seen.before, seen.running, start, finish, unknown
+    )
+
+
+def _unknowable(seen: Outlook, *, released: bool) -> str | None:
+    """The code of what makes every estimate idle, if something does."""
+    model = seen.model
+    if model.paused_at is not None:
+        return "paused"
+    if not model.ready:
+        if seen.looping:
+            return "worker_crash_loop"
+        return "model_loading" if model.loading else "no_worker"
+    return "no_dispatcher" if seen.dispatcher_missed and not released else None
+
+
+def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]:
+    """What goes before the subject, as counts by cause and as work."""
+    keys: dict[str, Any] = {
+        "model": subject.model, "version": subject.version, "tenant_id": subject.tenant_id,
+        "priority": subject.priority.value, "most": MOST_COUNTED,
+    }  # fmt: skip
+    weight = model.tenant_weight * CLASS_WEIGHT[subject.priority]
+    own = Work()
+    turn = subject.turn
+    if turn is None:
+        mine = run(engine, outlook_statements.OWN, keys | {"rank": subject.rank})[0]
+        own = work_of(mine.jobs, mine.max_tokens, model.fill, more=mine.jobs >= MOST_COUNTED)
+        tokens = mine.prompt_tokens + subject.prompt_tokens
+        charge = tokens + model.fill * (mine.max_tokens + subject.max_tokens)
+        turn = turn_of(model.virtual, model.floor, max(1.0, charge), weight)
+    flows = run(engine, outlook_statements.FLOWS, keys | {"most_flows": _MOST_FLOWS})
+    works = ahead_of(turn, model.floor, [_flow(row) for row in flows])
+    higher = _higher(subject.priority)
+    released = run(
+        engine, outlook_statements.RELEASED, keys | {"turn": turn, "higher": higher}
+    )[0]  # fmt: skip
+    above = sum(w.jobs for row, w in zip(flows, works, strict=True) if row.priority in higher)
+    beside = sum(w.jobs for row, w in zip(flows, works, strict=True) if row.priority not in higher)
+    cut = any(row.cut for row in flows)
+    let_through = Work(released.jobs, 0.25 * released.expected, released.expected, released.most)
+    ahead = total([own, let_through, *works])
+    before = Before(
+        higher=above + released.higher,
+        own=own.jobs,
+        others=beside + released.jobs - released.higher,
+        more=own.more or cut,
+    )
+    return before, ahead if not cut else ahead + Work(more=True)
+
+
+def _higher(priority: Priority) -> list[str]:
+    return [p.value for p in Priority if CLASS_WEIGHT[p] > CLASS_WEIGHT[priority]]
+
+
+def _flow(row: Any) -> Flow:
+    return Flow(
+        weight=row.tenant_weight * CLASS_WEIGHT[Priority(row.priority)],
+        virtual=row.virtual,
+        fill=row.fill,
+        jobs=row.jobs,
+        prompt_tokens=row.prompt_tokens,
+        max_tokens=row.max_tokens,
+        more=row.more,
+    )
+
+
+def samples(engine: Engine, at: UUID) -> Sequence[Any]:
+    """Waiting jobs to foretell unasked, two for each model version at most: the
+    first one of the flow that comes after `at`, and the one that was released last."""
+    return run(engine, outlook_statements.SAMPLE, {"at": at})

@@ -1,0 +1,137 @@
+"""The SQL that `explain` reads. Every scan is one of an index and ends after a
+fixed number of rows, however many jobs wait."""
+
+from sqlalchemy import text
+
+JOB = text("""
+SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
+       max_tokens, completion_tokens, submitted_at, started_at, finished_at, run_at, expires_at,
+       deadline, attempt, errors, crashes, suspect_group, worker_id, cancel_requested,
+       finish_reason, error_code
+FROM jobs WHERE id = :id AND tenant_id = :tenant_id
+""")
+
+# One row of everything about a model version that is not a count of jobs.
+MODEL = text("""
+SELECT clock_timestamp() AS now, p.paused_at, p.reason AS pause_reason,
+  coalesce(c.floor, 0)::float8 AS floor, c.slot_tokens_per_s,
+  w.ready, w.loading, w.draining, w.slots, w.loading_since,
+  l.ended_at AS last_ended_at, l.died AS last_died, l.exit_code AS last_exit_code,
+  d.broker_ok, d.broker_since, extract(epoch FROM clock_timestamp() - d.seen_at)::float8
+    AS dispatcher_age_s,
+  coalesce(t.weight, 1)::float8 AS tenant_weight, coalesce(s.virtual, 0)::float8 AS virtual,
+  coalesce(s.fill, 1)::float8 AS fill
+FROM (VALUES (1)) one
+LEFT JOIN paused_models p ON p.model = :model AND p.version = :version
+LEFT JOIN model_clocks c ON c.model = :model AND c.version = :version
+LEFT JOIN components d ON d.name = 'dispatcher'
+LEFT JOIN tenants t ON t.id = :tenant_id
+LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
+  AND s.tenant_id = :tenant_id AND s.priority = :priority
+LEFT JOIN LATERAL (
+  SELECT ended_at, died, exit_code FROM workers
+  WHERE model = :model AND version = :version AND ended_at IS NOT NULL
+  ORDER BY ended_at DESC LIMIT 1) l ON true
+CROSS JOIN LATERAL (
+  SELECT (count(*) FILTER (WHERE state = 'ready'))::int AS ready,
+    (count(*) FILTER (WHERE state = 'loading'))::int AS loading,
+    (count(*) FILTER (WHERE state = 'draining'))::int AS draining,
+    coalesce(sum(slots) FILTER (WHERE state = 'ready'), 0)::int AS slots,
+    min(started_at) FILTER (WHERE state = 'loading') AS loading_since
+  FROM workers WHERE model = :model AND version = :version AND ended_at IS NULL
+    AND lease_until > clock_timestamp()) w
+""")
+
+# What runs in ready workers, with the tokens it still makes at a given speed: at least (some jobs
+# stop early), as its flow usually does, and up to its max_tokens.
+RUNNING = text("""
+SELECT count(*)::int AS jobs,
+  coalesce(sum(greatest(0, 0.25 * f.fill * j.max_tokens - j.told)), 0)::float8 AS least,
+  coalesce(sum(greatest(0, f.fill * j.max_tokens - j.told)), 0)::float8 AS expected,
+  coalesce(sum(greatest(1, j.max_tokens - j.told)), 0)::float8 AS most
+FROM workers w
+JOIN LATERAL (
+  SELECT tenant_id, priority, max_tokens,
+         extract(epoch FROM clock_timestamp() - started_at) * :tokens_per_s AS told
+  FROM jobs WHERE worker_id = w.id AND state = 'running') j ON true
+LEFT JOIN fair_shares s ON s.model = w.model AND s.version = w.version
+  AND s.tenant_id = j.tenant_id AND s.priority = j.priority
+CROSS JOIN LATERAL (SELECT coalesce(s.fill, 1) AS fill) f
+WHERE w.model = :model AND w.version = :version AND w.ended_at IS NULL AND w.state = 'ready'
+""")
+
+# Released jobs with a lower turn. There are about two for each slot.
+RELEASED = text("""
+SELECT count(*)::int AS jobs, coalesce(sum(max_tokens), 0)::float8 AS most,
+       coalesce(sum(least(max_tokens, greatest(0, charged - prompt_tokens))), 0)::float8
+         AS expected,
+       count(*) FILTER (WHERE priority = ANY (CAST(:higher AS text[])))::int AS higher
+FROM (SELECT priority, prompt_tokens, max_tokens, charged FROM jobs
+      WHERE model = :model AND version = :version AND state = 'queued'
+        AND released_at IS NOT NULL AND turn < :turn ORDER BY turn LIMIT :most) ahead
+""")
+
+# What waits of the job's own flow before it.
+OWN = text("""
+SELECT count(*)::int AS jobs, coalesce(sum(prompt_tokens), 0)::int8 AS prompt_tokens,
+       coalesce(sum(max_tokens), 0)::int8 AS max_tokens
+FROM (SELECT prompt_tokens, max_tokens FROM jobs
+      WHERE model = :model AND version = :version AND tenant_id = :tenant_id
+        AND priority = :priority AND state = 'queued' AND released_at IS NULL
+        AND rank < :rank ORDER BY rank LIMIT :most) ahead
+""")
+
+# The other flows: found by leaps through the index of waiting jobs, one probe
+# each, and counted up to an equal part of `most` rows in all.
+FLOWS = text("""
+WITH RECURSIVE leap AS (
+  (SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
+     AND state = 'queued' AND released_at IS NULL ORDER BY tenant_id, priority LIMIT 1)
+  UNION ALL
+  SELECT n.tenant_id, n.priority FROM leap l CROSS JOIN LATERAL (
+    SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
+      AND state = 'queued' AND released_at IS NULL
+      AND (tenant_id, priority) > (l.tenant_id, l.priority)
+    ORDER BY tenant_id, priority LIMIT 1) n
+), flows AS MATERIALIZED (
+  SELECT tenant_id, priority FROM leap LIMIT :most_flows
+), part AS MATERIALIZED (
+  SELECT greatest(4, :most / greatest(1, count(*)))::int8 AS rows, count(*) AS flows FROM flows
+)
+SELECT f.tenant_id, f.priority, coalesce(t.weight, 1)::float8 AS tenant_weight,
+  coalesce(s.virtual, 0)::float8 AS virtual, coalesce(s.fill, 1)::float8 AS fill,
+  w.jobs, w.prompt_tokens, w.max_tokens, w.seen >= part.rows AS more,
+  part.flows >= :most_flows AS cut
+FROM flows f CROSS JOIN part
+LEFT JOIN tenants t ON t.id = f.tenant_id
+LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
+  AND s.tenant_id = f.tenant_id AND s.priority = f.priority
+CROSS JOIN LATERAL (
+  SELECT count(*) AS seen, (count(*) FILTER (WHERE due))::int AS jobs,
+    coalesce(sum(prompt_tokens) FILTER (WHERE due), 0)::int8 AS prompt_tokens,
+    coalesce(sum(max_tokens) FILTER (WHERE due), 0)::int8 AS max_tokens
+  FROM (SELECT prompt_tokens, max_tokens,
+               run_at IS NULL OR run_at <= clock_timestamp() AS due
+        FROM jobs WHERE model = :model AND version = :version AND tenant_id = f.tenant_id
+          AND priority = f.priority AND state = 'queued' AND released_at IS NULL
+        ORDER BY rank LIMIT (SELECT rows FROM part)) some
+) w
+WHERE (f.tenant_id, f.priority) <> (:tenant_id, :priority)
+""")
+
+# One waiting job for each model version: the last in rank of its first flow, and
+# the one released last. Something foretold by chance, not by who asks.
+SAMPLE = text("""
+SELECT DISTINCT j.id, j.tenant_id FROM (
+  SELECT DISTINCT model, version FROM workers
+  WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND state = 'ready'
+) m CROSS JOIN LATERAL (
+  (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
+     AND state = 'queued' AND released_at IS NULL
+     AND (tenant_id, priority) >= (CAST(:at AS uuid), '')
+   ORDER BY tenant_id, priority, rank LIMIT 1)
+  UNION ALL
+  (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
+     AND state = 'queued' AND released_at IS NOT NULL ORDER BY turn DESC LIMIT 1)
+) j
+""")

@@ -1,0 +1,40 @@
+"""Numbers, times and exits as people read them."""
+
+from datetime import datetime
+
+_EXIT_CONFIG = 78
+
+
+def exit_of(code: int | None) -> str:
+    """How a process ended, in brackets; empty if nobody knows."""
+    if code is None:
+        return ""
+    if code < 0:
+        return f" (killed by signal {-code})"
+    if code == _EXIT_CONFIG:
+        return " (exit code 78: a setting, the model or its files are wrong)"
+    return f" (exit code {code})"
+
+
+def jobs_of(number: int) -> str:
+    """The noun for that many."""
+    return "job" if number == 1 else "jobs"
+
+
+def count(number: int) -> str:
+    """A number for people."""
+    return f"{number:,}"
+
+
+def clock(moment: datetime | None) -> str:
+    """A point in time for people, in UTC to the second."""
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def seconds(span: float) -> str:
+    """A span of time for people."""
+    if span < 120:
+        return f"{max(0.0, span):.0f} s"
+    if span < 7_200:
+        return f"{span / 60:.0f} min"
+    return f"{span / 3600:.1f} h"

@@ -1,0 +1,154 @@
+"""The arithmetic of `explain`: properties, over random queues from fixed seeds."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from jobs.estimates import (
+    Capacity,
+    Flow,
+    Interval,
+    Work,
+    ahead_of,
+    service,
+    start_after,
+    total,
+    turn_of,
+    work_of,
+)
+
+SEEDS = range(100)
+
+
+def a_work(chance: random.Random) -> Work:
+    jobs = chance.choice([0, 1, 2, 8, 50, 3_000])
+    return work_of(jobs, jobs * chance.randint(1, 4_000), chance.uniform(0.0, 1.0))
+
+
+def a_capacity(chance: random.Random) -> Capacity:
+    return Capacity(chance.choice([1, 2, 8, 128]), chance.choice([None, 0.5, 20.0, 900.0]))
+
+
+def a_flow(chance: random.Random) -> Flow:
+    jobs = chance.choice([0, 1, 3, 40, 900])
+    return Flow(
+        weight=chance.choice([0.5, 1.0, 8.0, 64.0]),
+        virtual=chance.uniform(0, 900),
+        fill=chance.uniform(0, 1),
+        jobs=jobs,
+        prompt_tokens=jobs * chance.randint(1, 900),
+        max_tokens=jobs * chance.randint(1, 900),
+        more=chance.random() < 0.2,
+    )
+
+
+def is_ordered(interval: Interval) -> bool:
+    latest = interval.latest
+    return 0 <= interval.earliest <= interval.expected and (
+        latest is None or interval.expected <= latest
+    )
+
+
+def not_earlier(later: Interval, sooner: Interval) -> bool:
+    slack = 1e-9
+    return (
+        later.earliest >= sooner.earliest - slack
+        and later.expected >= sooner.expected - slack
+        and (
+            later.latest is None
+            or (sooner.latest is not None and later.latest >= sooner.latest - slack)
+        )
+    )
+
+
+@pytest.fixture(params=SEEDS)
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    return random.Random(request.param)
+
+
+def test_an_interval_holds_its_point(chance: random.Random) -> None:
+    capacity, ahead, running = a_capacity(chance), a_work(chance), a_work(chance)
+    start = start_after(ahead, running, capacity)
+    own = work_of(1, chance.randint(1, 4_000), chance.uniform(0, 1))
+    for interval in (start, service(own, capacity), start.then(service(own, capacity)),
+                     start.not_before(chance.uniform(0, 100))):  # fmt: skip
+        assert is_ordered(interval), interval
+
+
+def test_more_work_ahead_never_gives_an_earlier_start(chance: random.Random) -> None:
+    capacity, ahead, running, extra = (
+        a_capacity(chance), a_work(chance), a_work(chance), a_work(chance)
+    )  # fmt: skip
+    less = start_after(ahead, running, capacity)
+    assert not_earlier(start_after(ahead + extra, running, capacity), less)
+    assert not_earlier(start_after(ahead, running + extra, capacity), less)
+
+
+def test_more_slots_and_more_speed_never_give_a_later_start(chance: random.Random) -> None:
+    ahead, running, capacity = a_work(chance), a_work(chance), a_capacity(chance)
+    known = replace(capacity, tokens_per_s=capacity.tokens_per_s or 20.0)
+    less = start_after(ahead, running, known)
+    assert not_earlier(less, start_after(ahead, running, replace(known, slots=known.slots * 2)))
+    quicker = replace(known, tokens_per_s=(known.tokens_per_s or 0) * 3)
+    assert not_earlier(less, start_after(ahead, running, quicker))
+
+
+def test_a_later_turn_never_lets_less_of_a_flow_go_before(chance: random.Random) -> None:
+    flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
+    sooner, later = flow.before(turn, floor), flow.before(turn + chance.uniform(0, 900), floor)
+    for name in ("jobs", "least", "expected", "most"):
+        assert getattr(later, name) >= getattr(sooner, name) - 1e-9
+
+
+def test_a_flow_sends_no_more_than_its_share_and_no_more_than_it_has(
+    chance: random.Random,
+) -> None:
+    flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
+    sent = flow.before(turn, floor)
+    share = flow.weight * max(0.0, turn - max(floor, flow.virtual))
+    assert sent.expected <= share + 1e-6
+    if not flow.more:
+        assert sent.jobs <= flow.jobs + 1e-9
+
+
+def test_what_of_a_flow_was_not_counted_goes_on_like_the_rest() -> None:
+    counted = Flow(weight=1, virtual=0, fill=1, jobs=10, prompt_tokens=0, max_tokens=1_000)
+    turn = 5_000.0
+    assert counted.before(turn, 0).jobs == 10
+    more = replace(counted, more=True).before(turn, 0)
+    assert more.jobs == pytest.approx(50)
+    assert more.least == pytest.approx(250)  # of the ten that were seen
+    assert more.expected == pytest.approx(5_000)
+
+
+def test_equal_flows_share_equally_and_weights_count() -> None:
+    own = turn_of(virtual=0, floor=100, charge=500, weight=1)
+    equal = Flow(weight=1, virtual=0, fill=1, jobs=100, prompt_tokens=0, max_tokens=10_000)
+    heavy = replace(equal, weight=8)
+    ahead = ahead_of(own, 100, [equal, heavy])
+    assert [work.expected for work in ahead] == pytest.approx([500, 4_000])
+
+
+def test_a_free_slot_means_now_and_a_full_engine_does_not() -> None:
+    capacity = Capacity(slots=4, tokens_per_s=100)
+    assert start_after(Work(), work_of(3, 300, 1.0), capacity).expected == 0
+    full = start_after(Work(), work_of(4, 400, 1.0), capacity)
+    assert full.expected == pytest.approx(400 / 4 / 400)  # the first of four ends
+    assert start_after(work_of(400, 40_000, 1.0), work_of(4, 400, 1.0), capacity).expected == (
+        pytest.approx(100, rel=0.02)
+    )
+
+
+def test_work_that_nobody_counted_leaves_no_latest_time() -> None:
+    ahead = total([work_of(10, 100, 1.0), work_of(5, 50, 0.5, more=True)])
+    assert ahead.more
+    assert start_after(ahead, Work(), Capacity(1, 10.0)).latest is None
+    assert start_after(ahead, Work(), Capacity(100, 10.0)).latest is None
+
+
+def test_a_job_for_later_starts_no_earlier() -> None:
+    moved = Interval(0, 1, 5).not_before(60)
+    assert (moved.earliest, moved.expected) == (60, 60)
+    assert moved.latest is not None
+    assert moved.latest > 60
