@@ -8,6 +8,7 @@ from flask import Flask, Response
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from api.moments import moment
 from jobs import errors
 from jobs.errors import LmaasError
 
@@ -21,6 +22,7 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
+    errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -28,15 +30,17 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
 RETRY_AFTER_S = 2
 
 
-def payload(message: str, code: str, status: int, param: str | None = None) -> dict[str, Any]:
-    """The body of every error."""
+def payload(
+    message: str, code: str, status: int, param: str | None = None, **more: str
+) -> dict[str, Any]:
+    """The body of every error; `more` are the fields that one code has beside."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "request_error"
-    return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+    return {"error": {"message": message, "type": kind, "code": code, "param": param, **more}}
 
 
-def answer(status: int, message: str, code: str, param: str | None = None) -> Response:
+def answer(status: int, message: str, code: str, param: str | None = None, **more: str) -> Response:
     """An error as a response; 503 says when to try again."""
-    body = json.dumps(payload(message, code, status, param))
+    body = json.dumps(payload(message, code, status, param, **more))
     response = Response(body, status, mimetype="application/json")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -46,7 +50,10 @@ def answer(status: int, message: str, code: str, param: str | None = None) -> Re
 def of_error(error: LmaasError) -> Response:
     """The answer to an error of LMaaS."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    response = answer(status, error.message, error.code, error.param)
+    more = {}
+    if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
+        more["earliest_finish"] = moment(error.earliest_finish)
+    response = answer(status, error.message, error.code, error.param, **more)
     if status == HTTPStatus.UNAUTHORIZED:
         # A header each: browsers read one challenge in a line, and ask for a password.
         for scheme in ("Bearer", "Basic"):

@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
 
+from api.moments import maybe
+from jobs.components import Component
+from jobs.crash_loops import Crashes
 from jobs.job_views import Attempt, JobView, QueueDepth
 from jobs.keys import Key
 from jobs.leases import Worker
+from jobs.pauses import Pause
 from models_store.catalog import ModelVersion
 
 # Said to people whose job failed; the worker's own words stand beside it.
@@ -20,6 +24,15 @@ _DEFAULT_MESSAGE = {
     "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
     "dead letter and not tried again (`lmaas dead show ID`)",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What is going on with all model versions."""
+
+    workers: Sequence[Worker]
+    paused: Mapping[tuple[str, int], Pause]
+    crashes: Sequence[Crashes]
 
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
@@ -50,13 +63,13 @@ def job(view: JobView) -> dict[str, Any]:
         "result": _result(view),
         "error": _error(view),
         "timings": {
-            "queued_at": moment(view.submitted_at),
-            "started_at": moment(view.started_at),
-            "first_token_at": moment(view.first_token_at),
-            "finished_at": moment(view.finished_at),
-            "run_at": moment(view.run_at),
-            "expires_at": moment(view.expires_at),
-            "deadline": moment(view.deadline),
+            "queued_at": maybe(view.submitted_at),
+            "started_at": maybe(view.started_at),
+            "first_token_at": maybe(view.first_token_at),
+            "finished_at": maybe(view.finished_at),
+            "run_at": maybe(view.run_at),
+            "expires_at": maybe(view.expires_at),
+            "deadline": maybe(view.deadline),
         },
         "urls": {"self": own, "cancel": f"{own}/cancel"},
     }
@@ -89,16 +102,20 @@ def attempt(shown: Attempt) -> dict[str, Any]:
     return {
         "attempt": shown.attempt,
         "worker": None if shown.worker_id is None else str(shown.worker_id),
-        "started_at": moment(shown.started_at),
-        "ended_at": moment(shown.ended_at),
+        "started_at": maybe(shown.started_at),
+        "ended_at": maybe(shown.ended_at),
         "outcome": shown.outcome,
         "reason": shown.reason,
     }
 
 
-def model(version: ModelVersion, workers: Sequence[Worker]) -> dict[str, Any]:
+def model(version: ModelVersion, state: ModelState) -> dict[str, Any]:
     """A model version as `ModelAnswer` says."""
-    hosts = [w for w in workers if (w.model, w.version) == (version.name, version.version)]
+    hosts = [w for w in state.workers if (w.model, w.version) == (version.name, version.version)]
+    pause = state.paused.get((version.name, version.version))
+    crashes = next(
+        (c for c in state.crashes if (c.model, c.version) == (version.name, version.version)), None
+    )
     return {
         "id": version.reference,
         "name": version.name,
@@ -108,8 +125,18 @@ def model(version: ModelVersion, workers: Sequence[Worker]) -> dict[str, Any]:
         "context_length": version.context_length,
         "engine": version.engine,
         "size_bytes": version.size_bytes,
-        "created_at": moment(version.created_at),
+        "created_at": maybe(version.created_at),
         "workers": len(hosts),
+        "paused": None
+        if pause is None
+        else {"since": maybe(pause.paused_at), "reason": pause.reason},
+        "crash_loop": None
+        if crashes is None or not crashes.looping
+        else {
+            "deaths": crashes.deaths,
+            "last_at": maybe(crashes.last_at),
+            "exit_code": crashes.exit_code,
+        },
     }
 
 
@@ -124,17 +151,30 @@ def worker(live: Worker) -> dict[str, Any]:
         "pid": live.pid,
         "slots": live.slots,
         "busy": live.busy,
-        "started_at": moment(live.started_at),
-        "heartbeat_at": moment(live.heartbeat_at),
+        "started_at": maybe(live.started_at),
+        "heartbeat_at": maybe(live.heartbeat_at),
     }
 
 
-def queue(depth: QueueDepth) -> dict[str, Any]:
+def queue(depth: QueueDepth, paused: Mapping[tuple[str, int], Pause]) -> dict[str, Any]:
     """A queue as `QueueAnswer` says."""
     return {
         "model": f"{depth.model}@{depth.version}",
         "queued": depth.queued,
         "running": depth.running,
+        "paused": (depth.model, depth.version) in paused,
+    }
+
+
+def component(shown: Component) -> dict[str, Any]:
+    """A part of the system as `ComponentAnswer` says."""
+    return {
+        "name": shown.name,
+        "seen_at": maybe(shown.seen_at),
+        "age_s": round(shown.age_s, 1),
+        "missed": shown.missed,
+        "broker_ok": shown.broker_ok,
+        "broker_since": maybe(shown.broker_since),
     }
 
 
@@ -145,13 +185,8 @@ def key(shown: Key, secret: str | None = None) -> dict[str, Any]:
         "name": shown.name,
         "prefix": shown.prefix,
         "scopes": shown.scopes,
-        "created_at": moment(shown.created_at),
-        "expires_at": moment(shown.expires_at),
-        "revoked_at": moment(shown.revoked_at),
+        "created_at": maybe(shown.created_at),
+        "expires_at": maybe(shown.expires_at),
+        "revoked_at": maybe(shown.revoked_at),
     }
     return body if secret is None else body | {"key": secret}
-
-
-def moment(at: datetime | None) -> str | None:
-    """A point in time in UTC, RFC 3339."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -36,6 +36,12 @@ class JobPath(Parameters):
     job_id: str
 
 
+class ModelPath(Parameters):
+    """A model's name (its newest version), an alias, or name@version."""
+
+    reference: str
+
+
 class KeyPath(Parameters):
     """The id of an API key."""
 

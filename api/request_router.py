@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
 from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask
+from jobs.estimates import GUESSED_TOKEN_S
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.settings import Settings
@@ -28,8 +29,6 @@ from models_store.catalog import ModelVersion
 REMEMBER_S = 1.0
 _MOST_REMEMBERED = 1_000
 LATEST = timedelta(days=365)
-# A cautious guess of one decode step under load, for ranks by deadline.
-_TOKEN_S = 0.05
 
 
 class BadInput(Exception):
@@ -133,7 +132,7 @@ def _times(request: Submit, max_tokens: int) -> Times:
         run_at=request.run_at,
         expires_after_s=request.expires_after,
         deadline=request.deadline,
-        estimate_s=max_tokens * _TOKEN_S,
+        estimate_s=max_tokens * GUESSED_TOKEN_S,
     )
 
 

@@ -23,6 +23,9 @@ class ErrorDetail(Answer):
     type: Literal["request_error", "server_error"]
     code: str
     param: str | None
+    earliest_finish: str | None = Field(
+        default=None, description="of `deadline_unmeetable` alone: when it could end"
+    )
 
 
 class ErrorAnswer(Answer):
@@ -110,65 +113,6 @@ class AttemptList(Answer):
 
     object: Literal["list"]
     data: list[AttemptAnswer]
-
-
-class ModelAnswer(Answer):
-    """One model version."""
-
-    id: str
-    name: str
-    version: int
-    aliases: list[str]
-    tasks: list[str]
-    context_length: int
-    engine: str
-    size_bytes: int
-    created_at: str
-    workers: int = Field(description="live workers that host it")
-
-
-class ModelList(Answer):
-    """All model versions."""
-
-    object: Literal["list"]
-    data: list[ModelAnswer]
-
-
-class WorkerAnswer(Answer):
-    """One live worker."""
-
-    id: str
-    model: str
-    state: str
-    device: str
-    host: str
-    pid: int
-    slots: int
-    busy: int
-    started_at: str
-    heartbeat_at: str
-
-
-class WorkerList(Answer):
-    """All live workers."""
-
-    object: Literal["list"]
-    data: list[WorkerAnswer]
-
-
-class QueueAnswer(Answer):
-    """How much of one model version waits and runs."""
-
-    model: str
-    queued: int
-    running: int
-
-
-class QueueList(Answer):
-    """All model versions with unfinished jobs."""
-
-    object: Literal["list"]
-    data: list[QueueAnswer]
 
 
 class KeyAnswer(Answer):

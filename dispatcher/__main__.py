@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 
 from bells.celery_app import Bell
-from bells.hints import DispatcherEar
+from bells.hints import DispatcherEar, Hints
 from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import ClusterManager
 from dispatcher.job_dispatcher import JobDispatcher
+from dispatcher.observer import Observer
 from dispatcher.reaper import reap
 from jobs import logs
+from jobs.components import DISPATCHER, EVERY_S
 from jobs.database import open_engine
 from jobs.errors import BadSettings, DatabaseUnavailable
 from jobs.settings import Settings, load
@@ -43,7 +45,7 @@ def main() -> None:
 
 
 def work(settings: Settings, stopping: threading.Event) -> None:
-    """The dispatcher's loops: reaping in a thread, ticking in this one."""
+    """The dispatcher's loops: reaping and observing in threads, ticking in this one."""
     engine = open_engine(settings, application="lmaas-dispatcher", connections=1, durable=False)
     # The reaper can end a job for good, which no crash of Postgres may forget.
     durable = open_engine(settings, application="lmaas-reaper", connections=1)
@@ -56,6 +58,13 @@ def work(settings: Settings, stopping: threading.Event) -> None:
         daemon=True,
     )
     reaper.start()
+    watching = open_engine(settings, application="lmaas-observer", connections=1, durable=False)
+    observer = Observer(watching, Hints(settings))
+    threading.Thread(
+        target=lambda: _until(stopping, EVERY_S[DISPATCHER], observer.look),
+        name="observer",
+        daemon=True,
+    ).start()
     ear = DispatcherEar(settings, min(settings.tick_s, _LONGEST_WAIT_S))
     log.info("dispatcher is ready")
     while not stopping.is_set():
@@ -66,6 +75,7 @@ def work(settings: Settings, stopping: threading.Event) -> None:
     ringer.stop()
     engine.dispose()
     durable.dispose()
+    watching.dispose()
     log.info("dispatcher stopped")
 
 

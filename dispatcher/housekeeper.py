@@ -1,7 +1,8 @@
 """`python -m dispatcher.housekeeper`: what is neither next nor now.
 
-Once a minute: forgets idempotency keys after a day (the promise of the header)
-and workers that ended a week ago. Safe in several processes at once.
+Once a minute: compares predictions with what came, folds totals for /metrics,
+forgets idempotency keys after a day (the promise of the header) and workers
+that ended a week ago. Safe in several processes at once.
 """
 
 import logging
@@ -11,7 +12,7 @@ import threading
 
 from sqlalchemy import Engine, text
 
-from jobs import logs
+from jobs import components, counters, logs, predictions
 from jobs.database import open_engine, run
 from jobs.errors import BadSettings, DatabaseUnavailable
 from jobs.settings import load
@@ -25,22 +26,19 @@ DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 RETURNING 1
 """)
 
-_FORGET_WORKERS = text("""
-DELETE FROM workers w WHERE w.ended_at < clock_timestamp() - interval '7 days'
-  AND NOT EXISTS (SELECT FROM jobs j WHERE j.worker_id = w.id AND j.state = 'running')
-RETURNING 1
-""")
-
 log = logging.getLogger(__name__)
 
 
 def keep_house(engine: Engine) -> int:
     """One round; returns how many rows were forgotten."""
-    forgotten = len(run(engine, _FORGET_WORKERS, {}))
+    components.seen(engine, components.HOUSEKEEPER)
+    predictions.fold(engine)
+    counters.fold(engine)
+    forgotten = counters.forget_workers(engine) + predictions.forget(engine)
     while keys := len(run(engine, _FORGET_KEYS, {})):
         forgotten += keys
     if forgotten:
-        log.info("forgot %d old idempotency keys and workers", forgotten)
+        log.info("forgot %d old idempotency keys, workers and predictions", forgotten)
     return forgotten
 
 

@@ -5,6 +5,7 @@ first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `api/errors.py` alone.
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -134,6 +135,18 @@ class DeadlineExceeded(LmaasError):
     """The job's deadline passed before it had ended."""
 
     code = "deadline_exceeded"
+
+
+class DeadlineUnmeetable(LmaasError):
+    """The job would end after its deadline, and its client wants to know before."""
+
+    code = "deadline_unmeetable"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, earliest_finish: datetime | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.earliest_finish = earliest_finish
 
 
 class ExpiredInQueue(LmaasError):

@@ -4,7 +4,7 @@ All jobs of a worker live and die with its lease. Times are Postgres' own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -23,7 +23,8 @@ RETURNING id
 # Renewing only a live lease: once it has run out, its jobs may be elsewhere.
 _RENEW = text("""
 UPDATE workers SET heartbeat_at = clock_timestamp(), state = :state, slots = :slots,
-  stale_writes = :stale_writes, lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+  stale_writes = :stale_writes, lease_until = clock_timestamp() + make_interval(secs => :lease_s),
+  proven_at = coalesce(proven_at, CASE WHEN :proven THEN clock_timestamp() END)
 WHERE id = :id AND ended_at IS NULL AND lease_until > clock_timestamp()
 RETURNING id
 """)
@@ -34,8 +35,19 @@ WHERE id = :id AND ended_at IS NULL RETURNING id
 """)
 
 _END_PROCESS = text("""
-UPDATE workers SET ended_at = clock_timestamp(), state = 'ended', died = :died
+UPDATE workers SET ended_at = clock_timestamp(), state = 'ended', died = :died,
+  exit_code = CAST(:exit_code AS int)
 WHERE process_id = :process_id AND ended_at IS NULL AND id <> ALL (CAST(:but AS uuid[]))
+RETURNING id
+""")
+
+# A process that died before it had a lease is a dead worker all the same.
+_STILLBORN = text("""
+INSERT INTO workers (id, process_id, model, version, state, device, host, pid, slots,
+                     lease_until, ended_at, died, exit_code)
+SELECT :id, :process_id, :model, :version, 'ended', :device, :host, :pid, 0,
+       clock_timestamp(), clock_timestamp(), true, :exit_code
+WHERE NOT EXISTS (SELECT FROM workers WHERE process_id = :process_id)
 RETURNING id
 """)
 
@@ -101,15 +113,24 @@ def open_lease(engine: Engine, who: Incarnation, lease_s: float) -> None:
 
 
 def renew(
-    engine: Engine, worker_id: UUID, *, state: str, slots: int, stale_writes: int, lease_s: float
+    engine: Engine,
+    worker_id: UUID,
+    *,
+    state: str,
+    slots: int,
+    stale_writes: int,
+    lease_s: float,
+    proven: bool = False,
 ) -> bool:
-    """Prolongs a live lease. False: it is over, and the worker must stop."""
+    """Prolongs a live lease. False: it is over, and the worker must stop.
+    `proven`: it has finished a job since it started."""
     values = {
         "id": worker_id,
         "state": state,
         "slots": slots,
         "stale_writes": stale_writes,
         "lease_s": lease_s,
+        "proven": proven,
     }
     return bool(run(engine, _RENEW, values))
 
@@ -120,16 +141,23 @@ def end(engine: Engine, worker_id: UUID) -> bool:
     return bool(run(engine, _END, {"id": worker_id}))
 
 
-def end_process(engine: Engine, process_id: UUID) -> list[UUID]:
+def end_process(engine: Engine, process_id: UUID, exit_code: int | None = None) -> list[UUID]:
     """Ends the leases of a dead process, by its parent that saw it die; the
     jobs it held are suspects."""
-    values = {"process_id": process_id, "but": [], "died": True}
+    values = {"process_id": process_id, "but": [], "died": True, "exit_code": exit_code}
     return [row.id for row in run(engine, _END_PROCESS, values)]
+
+
+def record_stillborn(engine: Engine, who: Incarnation, exit_code: int) -> bool:
+    """Adds a dead worker for a process that never had a lease, so that a model
+    that cannot be loaded shows. False if it had one."""
+    values = asdict(who) | {"exit_code": exit_code}
+    return bool(run(engine, _STILLBORN, values))
 
 
 def end_earlier(engine: Engine, who: Incarnation) -> list[UUID]:
     """Ends what is left of the same process' earlier leases, which it let go."""
-    values = {"process_id": who.process_id, "but": [who.id], "died": False}
+    values = {"process_id": who.process_id, "but": [who.id], "died": False, "exit_code": None}
     return [row.id for row in run(engine, _END_PROCESS, values)]
 
 

@@ -7,7 +7,7 @@ No job depends on them: emptied, they fill again.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Integer, Text
+from sqlalchemy import BigInteger, Double, Integer, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
@@ -33,7 +33,8 @@ class PredictionRecord(Base):
 
     __tablename__ = "predictions"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    # No foreign key: its check would lock the job's row, which a claim then skips.
+    job_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     source: Mapped[str] = mapped_column(Text, primary_key=True)
     made_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     start_earliest: Mapped[datetime] = mapped_column(Moment)

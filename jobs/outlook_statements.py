@@ -114,7 +114,7 @@ CROSS JOIN LATERAL (
                run_at IS NULL OR run_at <= clock_timestamp() AS due
         FROM jobs WHERE model = :model AND version = :version AND tenant_id = f.tenant_id
           AND priority = f.priority AND state = 'queued' AND released_at IS NULL
-        ORDER BY rank LIMIT (SELECT rows FROM part)) some
+        ORDER BY rank LIMIT (SELECT rows FROM part)) heads
 ) w
 WHERE (f.tenant_id, f.priority) <> (:tenant_id, :priority)
 """)

@@ -98,6 +98,13 @@ Moment = Annotated[AwareDatetime, Field(strict=False)]
 LONGEST_WAIT_S = 30 * 86_400
 
 
+class OnUnmeetable(StrEnum):
+    """What to do with a job that would end after its deadline."""
+
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
 class Submit(Strict):
     """A job as a client submits it. `model` is a name (its newest version), an
     alias, or `name@version`; what it meant at submit is pinned to the job."""
@@ -114,6 +121,10 @@ class Submit(Strict):
         default=None, description="seconds it may wait; it is not started after that"
     )
     deadline: Moment | None = Field(default=None, description="ends it, waiting or running")
+    on_unmeetable: Annotated[OnUnmeetable, Field(strict=False)] = Field(
+        default=OnUnmeetable.ACCEPT,
+        description="`refuse`: 409 with the earliest feasible time if the deadline cannot be met",
+    )
     max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="attempts that may end in a retryable error"
     )

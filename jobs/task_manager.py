@@ -58,12 +58,12 @@ class TaskManager:
         rows = run(self._engine, statements.SUBMIT_ONCE, values)
         if rows:
             return Accepted(job.id, *rows[0])
-        known = self._recall(job.tenant_id, idempotency)
+        known = self.recall(job.tenant_id, idempotency)
         # None: the key was forgotten between the two looks, so now it is new.
         return self.submit(job, idempotency) if known is None else Accepted(known)
 
-    def _recall(self, tenant_id: UUID, idempotency: Idempotency) -> UUID | None:
-        """The job that a known key made."""
+    def recall(self, tenant_id: UUID, idempotency: Idempotency) -> UUID | None:
+        """The job that a known key made. Raises `IdempotencyConflict`."""
         values = {"tenant_id": tenant_id, "key": idempotency.key}
         known = next(iter(run(self._engine, statements.RECALL_KEY, values)), None)
         if known is None:

@@ -14,11 +14,14 @@ import time
 from uuid import UUID
 
 from jobs import leases, logs
-from jobs.database import open_engine
-from jobs.errors import BadSettings, DatabaseUnavailable
+from jobs.database import open_engine, transact
+from jobs.errors import BadSettings, DatabaseUnavailable, UnknownModel
 from jobs.ids import new_id
+from jobs.leases import Incarnation
 from jobs.settings import Settings, load
+from models_store import catalog
 from workers import exit_codes
+from workers.identity import Identity
 
 _LONGEST_PAUSE_S = 30.0
 # What a draining child may need beyond LMAAS_DRAIN_S, with Postgres or Redis away.
@@ -50,7 +53,7 @@ class Parent:
         while not self._stopping.is_set():
             began, process_id = time.monotonic(), new_id()
             code = self._run_child(process_id)
-            self._end_leases(process_id)
+            self._record_end(process_id, code)
             if self._stopping.is_set():
                 return 0
             if code == exit_codes.CONFIG:
@@ -90,12 +93,25 @@ class Parent:
             child.kill()
             return child.wait()
 
-    def _end_leases(self, process_id: UUID) -> None:
+    def _record_end(self, process_id: UUID, code: int) -> None:
+        """Ends the child's leases; one that died without a lease is recorded too."""
         try:
-            for worker_id in leases.end_process(self._engine, process_id):
+            ended = leases.end_process(self._engine, process_id, code)
+            for worker_id in ended:
                 log.warning("ended the lease of worker %s, whose process is gone", worker_id)
+            if code and not ended and not self._stopping.is_set():
+                leases.record_stillborn(self._engine, self._stillborn(process_id), code)
         except DatabaseUnavailable:
             log.warning("the lease of the ended worker runs out by itself")
+        except UnknownModel as error:
+            log.error("%s", error.message)
+
+    def _stillborn(self, process_id: UUID) -> Incarnation:
+        text = self._settings.model
+        version = transact(self._engine, lambda connection: catalog.resolve(connection, text))
+        return Identity(
+            version.name, version.version, self._settings.device, process_id=process_id
+        ).incarnation(0)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from jobs.spec import Parameters
 from jobs.states import State
 from jobs.task_manager import TaskManager
 from models_store.prompt import PromptRenderer
+from workers.confidence import Confidence
 from workers.engines.protocol import Chunk, Partial, Request, Sampling
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
@@ -41,6 +42,7 @@ class JobHandler:
         held: HeldJobs,
         writer: ResultWriter,
         hints: Hints,
+        confidence: Confidence | None = None,
     ) -> None:
         self._identity = identity
         self._claims = claims
@@ -48,6 +50,7 @@ class JobHandler:
         self._held = held
         self._writer = writer
         self._hints = hints
+        self._confidence = confidence or Confidence()
         self._claiming = threading.Lock()
         self._room = threading.Event()
         self._stopped = threading.Event()
@@ -100,7 +103,7 @@ class JobHandler:
         if server is None or worker_id is None:
             return []
         with self._claiming:
-            free = server.slots - self._held.in_engine
+            free = self._confidence.room(server.slots, self._held.in_engine)
             if free <= 0 or self._stopped.is_set():
                 return []
             model, version = self._identity.model, self._identity.version
@@ -182,6 +185,7 @@ class JobHandler:
             held.grow(chunk.text, chunk.completion_tokens)
             if chunk.finish_reason is not None:
                 freed = True
+                self._confidence.gain()
                 self._held.leave_engine(held)
                 self._writer.write(held, held.outcome(State.SUCCEEDED, chunk.finish_reason))
         if freed:

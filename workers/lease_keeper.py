@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 class LeaseKeeper:
     """See the module. `healthy` tells whether the engine moves, `hung` ends the
-    process if it does not, `lost` lets the jobs in hand go."""
+    process if it does not, `lost` lets the jobs in hand go; `stale_writes` and
+    `proven` are told with each heartbeat."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class LeaseKeeper:
         hung: Callable[[], None],
         lost: Callable[[], None],
         stale_writes: Callable[[], int],
+        proven: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._lease_s = settings.lease_s
@@ -46,6 +48,7 @@ class LeaseKeeper:
         self._hung = hung
         self._lost = lost
         self._stale_writes = stale_writes
+        self._proven = proven
         self._state = "loading"
         self._slots = 0
         self._renewed_at = 0.0
@@ -133,6 +136,7 @@ class LeaseKeeper:
             slots=self._slots,
             stale_writes=self._stale_writes(),
             lease_s=self._lease_s,
+            proven=self._proven(),
         )
         if not renewed:
             self._let_go("was ended by somebody else")

@@ -5,11 +5,11 @@ import os
 import signal
 import threading
 import time
-from functools import partial
 
 from bells.hints import CANCELLED, Hints, listen
+from jobs import crash_loops
 from jobs.database import open_engine
-from jobs.errors import LmaasError
+from jobs.errors import DatabaseUnavailable, LmaasError
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
@@ -17,7 +17,9 @@ from models_store import prompt
 from models_store.catalog import ModelVersion
 from models_store.importer import verify
 from workers import celery_worker, exit_codes
+from workers.confidence import PROOF_PROMPT, Confidence, prove
 from workers.engines.loading import device_of, load_engine
+from workers.engines.protocol import Engine
 from workers.fence_watcher import FenceWatcher
 from workers.held_jobs import HeldJobs
 from workers.identity import Identity
@@ -46,6 +48,8 @@ class Worker:
         if settings.process_id is not None:
             self._identity.process_id = settings.process_id
         self._held = HeldJobs()
+        self._confidence = Confidence()
+        self._renderer = prompt.renderer(version, settings.models_folder)
         hints = Hints(settings)
         self._task_manager = TaskManager(self._durable)
         self._writer = ResultWriter(
@@ -54,10 +58,11 @@ class Worker:
         self._handler = JobHandler(
             identity=self._identity,
             claims=TaskManager(self._quick),
-            renderer=prompt.renderer(version, settings.models_folder),
+            renderer=self._renderer,
             held=self._held,
             writer=self._writer,
             hints=hints,
+            confidence=self._confidence,
         )
         self._keeper = LeaseKeeper(
             engine=self._durable,
@@ -67,6 +72,7 @@ class Worker:
             hung=lambda: _die("the engine hangs, or took too long to load"),
             lost=self._drop_all,
             stale_writes=lambda: self._writer.stale_writes,
+            proven=lambda: self._confidence.proven,
         )
         self._watcher = FenceWatcher(self._task_manager, self._identity, self._held, self._handler)
         self._server: ModelServer | None = None
@@ -79,8 +85,9 @@ class Worker:
         end_process_with_any_thread()
         self._keeper.start()
         verify(self._version, self._settings.models_folder)
+        self._confidence.careful = self._is_in_crash_loop()
         server = ModelServer(
-            partial(load_engine, self._version, self._settings),
+            self._load,
             self._handler,
             broken=lambda error: _die("the engine failed", error),
         )
@@ -111,6 +118,23 @@ class Worker:
         )
         self.leave()
         self._drained.wait(self._settings.drain_s + _GRACE_S)
+
+    def _is_in_crash_loop(self) -> bool:
+        try:
+            crashes = crash_loops.read(self._durable, self._version.name, self._version.version)
+        except DatabaseUnavailable:
+            return True  # to be careful costs little
+        if crashes is None or not crashes.careful:
+            return False
+        log.warning("the last %d workers died before they had finished a job; this one proves its "
+                    "engine and takes one job at a time", crashes.since_proof)  # fmt: skip
+        return True
+
+    def _load(self) -> Engine:
+        engine = load_engine(self._version, self._settings)
+        if self._confidence.careful:
+            prove(engine, self._renderer.encode(PROOF_PROMPT, special=True))
+        return engine
 
     def leave(self) -> None:
         """Begins the drain in a thread; called from a signal's handler too."""

@@ -1,11 +1,14 @@
-"""/v1/jobs/{id}/attempts and /replay: what ran, and running it again."""
+"""/v1/jobs/{id}/attempts, /explain and /replay: what ran, what will, and running it again."""
+
+from datetime import UTC, datetime
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api import auth, presentation
-from api.job_lookup import found, job_id_of
+from api import auth, explanations, presentation
+from api.explain_schemas import ExplainAnswer
+from api.job_lookup import found, job_id_of, unknown
 from api.queries import JobPath
 from api.schemas import AttemptList, JobAnswer
 from api.services import Services
@@ -28,6 +31,18 @@ def blueprint(services: Services) -> APIBlueprint:
         view = found(services, asking.tenant_id, job_id_of(path.job_id))
         told = job_views.attempts(services.engine, view.id)
         return presentation.listing(presentation.attempt(shown) for shown in told)
+
+    @routes.get(
+        "/<job_id>/explain", summary="Where it stands, when it will run, and why not yet",
+        responses={200: ExplainAnswer},
+    )  # fmt: skip
+    def explain(path: JobPath) -> Response:
+        asking = auth.require(Scope.JOBS)
+        id = job_id_of(path.job_id)
+        told = explanations.explain(services.engine, asking.tenant_id, id, datetime.now(UTC))
+        if told is None:
+            raise unknown(path.job_id)
+        return presentation.answer(told)
 
     @routes.post(
         "/<job_id>/replay", summary="Run a finished job's input again, as a new job",

@@ -10,17 +10,19 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, errors, presentation
+from api.explanations import check_deadline
 from api.job_lookup import found, job_id_of
 from api.queries import JobListQuery, JobPath, JobQuery
 from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
 from api.services import Services
-from jobs import job_views
+from jobs import job_views, predictions
 from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest
 from jobs.job_views import JobFilter, JobView
 from jobs.keys import Scope
-from jobs.spec import Submit
+from jobs.outlook_facts import Outlook
+from jobs.spec import OnUnmeetable, Submit
 
 LONGEST_WAIT_S = 60.0
 _LONGEST_KEY = 255
@@ -39,10 +41,13 @@ def blueprint(services: Services) -> APIBlueprint:
             new = services.router.route(body, asking, request.remote_addr or "")
         except BadInput as bad:
             return errors.of_validation(bad.error, ("input",))
+        foretold = _foretell(services, body, new, idempotency)
         wait_s = _preferred_wait_s()
         with services.notifier.waiter(new.id) as waiter:
             accepted = services.task_manager.submit(new, idempotency)
             services.hints.wake_dispatcher(accepted.id)
+            if foretold is not None and accepted.submitted_at:
+                predictions.record(services.engine, new.id, "submit", foretold)
             ended = waiter.wait(wait_s) if waiter and wait_s and accepted.submitted_at else None
         if accepted.submitted_at is None:
             view = _read(services, asking.tenant_id, str(accepted.id), wait_s)
@@ -81,6 +86,18 @@ def blueprint(services: Services) -> APIBlueprint:
         return presentation.answer(presentation.job(view))
 
     return routes
+
+
+def _foretell(
+    services: Services, body: Submit, new: NewJob, idempotency: Idempotency | None
+) -> Outlook | None:
+    """Checks a deadline that the client wants checked. Raises
+    `DeadlineUnmeetable`; a job that was accepted before is not checked again."""
+    if body.on_unmeetable is not OnUnmeetable.REFUSE or new.times.deadline is None:
+        return None
+    if idempotency is not None and services.task_manager.recall(new.tenant_id, idempotency):
+        return None
+    return check_deadline(services.engine, new, datetime.now(UTC))
 
 
 def _read(services: Services, tenant_id: UUID, job_id: str, wait_s: float) -> JobView:

@@ -1,15 +1,27 @@
-"""/v1/models, /v1/workers, /v1/queues: what there is and what it does."""
+"""/v1/models, /v1/workers, /v1/queues, /v1/components: what there is and what it
+does; and the pause of a model version."""
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from pydantic import Field
 
-from api import presentation
-from api.schemas import ModelList, QueueList, WorkerList
+from api import auth, presentation
+from api.operation_schemas import ComponentList, ModelAnswer, ModelList, QueueList, WorkerList
+from api.queries import ModelPath
 from api.services import Services
-from jobs import job_views, leases
+from jobs import components, crash_loops, job_views, leases, pauses
 from jobs.database import transact
+from jobs.keys import Scope
+from jobs.spec import Strict, Text
 from models_store import catalog
+from models_store.catalog import ModelVersion
+
+
+class PauseRequest(Strict):
+    """Why a model version is paused; the whole body may be missing."""
+
+    reason: Text = Field(default="", max_length=500)
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -19,9 +31,31 @@ def blueprint(services: Services) -> APIBlueprint:
 
     @routes.get("/models", summary="List model versions", responses={200: ModelList})
     def list_models() -> Response:
-        workers = leases.live_workers(services.engine)
+        state = _state(services)
         versions = transact(services.engine, catalog.list_models)
-        return presentation.listing(presentation.model(version, workers) for version in versions)
+        return presentation.listing(presentation.model(version, state) for version in versions)
+
+    @routes.post(
+        "/models/<reference>/pause", responses={200: ModelAnswer},
+        summary='Start no job of a model version; the body may be {"reason": "..."}',
+    )  # fmt: skip
+    def pause(path: ModelPath) -> Response:
+        auth.require(Scope.ADMIN)
+        why = PauseRequest.model_validate_json(request.get_data() or b"{}")
+        version = _resolve(services, path.reference)
+        pauses.pause(services.engine, version.name, version.version, why.reason)
+        return presentation.answer(presentation.model(version, _state(services)))
+
+    @routes.post(
+        "/models/<reference>/resume", summary="Start jobs of a paused model version again",
+        responses={200: ModelAnswer},
+    )  # fmt: skip
+    def resume(path: ModelPath) -> Response:
+        auth.require(Scope.ADMIN)
+        version = _resolve(services, path.reference)
+        pauses.resume(services.engine, version.name, version.version)
+        services.hints.wake_dispatcher()
+        return presentation.answer(presentation.model(version, _state(services)))
 
     @routes.get("/workers", summary="List live workers", responses={200: WorkerList})
     def list_workers() -> Response:
@@ -30,7 +64,27 @@ def blueprint(services: Services) -> APIBlueprint:
 
     @routes.get("/queues", summary="List unfinished work", responses={200: QueueList})
     def list_queues() -> Response:
-        depths = job_views.queue_depths(services.engine)
-        return presentation.listing(presentation.queue(depth) for depth in depths)
+        depths, paused = job_views.queue_depths(services.engine), pauses.paused(services.engine)
+        return presentation.listing(presentation.queue(depth, paused) for depth in depths)
+
+    @routes.get(
+        "/components", summary="List the parts that hold no lease, and when they were seen",
+        responses={200: ComponentList},
+    )  # fmt: skip
+    def list_components() -> Response:
+        found = components.read(services.engine)
+        return presentation.listing(presentation.component(part) for part in found)
 
     return routes
+
+
+def _state(services: Services) -> presentation.ModelState:
+    engine = services.engine
+    return presentation.ModelState(
+        leases.live_workers(engine), pauses.paused(engine), crash_loops.read_all(engine)
+    )
+
+
+def _resolve(services: Services, reference: str) -> ModelVersion:
+    """Raises `UnknownModel`."""
+    return transact(services.engine, lambda connection: catalog.resolve(connection, reference))

@@ -59,7 +59,6 @@ def _predictions() -> None:
             for what in ("start", "finish")
             for when in ("earliest", "expected", "latest")
         ],
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_predictions_job_id")),
     )
     op.create_table(
         "estimate_errors",

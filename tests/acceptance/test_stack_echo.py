@@ -13,16 +13,8 @@ from celery import Celery
 from redis import Redis
 from sqlalchemy import Engine
 
-from api.schemas import (
-    ErrorAnswer,
-    JobAnswer,
-    JobList,
-    ModelList,
-    QueueList,
-    ReadyAnswer,
-    WorkerAnswer,
-    WorkerList,
-)
+from api.operation_schemas import ModelList, QueueList, WorkerAnswer, WorkerList
+from api.schemas import ErrorAnswer, JobAnswer, JobList, ReadyAnswer
 from bells.celery_app import RUN, make_app, queue_name
 from bells.hints import CANCELLED, DISPATCHER, FINISHED
 from jobs.database import open_engine

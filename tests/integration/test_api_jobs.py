@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from api.schemas import JobAnswer, JobList, LiveAnswer, ModelList, QueueList, ReadyAnswer
+from api.operation_schemas import ModelList, QueueList
+from api.schemas import JobAnswer, JobList, LiveAnswer, ReadyAnswer
 from jobs.envelopes import ClaimedJob
 from jobs.states import State
 from tests.conditions import eventually
