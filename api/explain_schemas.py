@@ -1,4 +1,4 @@
-"""What an explanation looks like on the wire."""
+"""What explanations and replays by filter look like on the wire."""
 
 from typing import Literal
 
@@ -48,3 +48,19 @@ class ExplainAnswer(Answer):
     start: IntervalAnswer
     finish: IntervalAnswer
     reasons: list[ReasonAnswer]
+
+
+class ReplayedAnswer(Answer):
+    """A finished job and the new one; null in a dry run."""
+
+    id: str
+    new_id: str | None
+
+
+class ReplayAnswer(Answer):
+    """What was replayed, or would be. `more`: ask again, there may be others."""
+
+    object: Literal["replay"]
+    dry_run: bool
+    data: list[ReplayedAnswer]
+    more: bool

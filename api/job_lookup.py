@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
+from api.queries import JobListQuery, JobSelection
 from api.services import Services
 from jobs import job_views
-from jobs.errors import UnknownJob
-from jobs.job_views import JobView
+from jobs.errors import InvalidRequest, UnknownJob
+from jobs.job_views import JobFilter, JobView
 
 
 def found(services: Services, tenant_id: UUID, id: UUID) -> JobView:
@@ -27,3 +28,31 @@ def job_id_of(text: str) -> UUID:
 def unknown(text: str) -> UnknownJob:
     """The error that says so."""
     return UnknownJob(f"there is no job {text[:64]!r}; GET /v1/jobs lists yours", param="job_id")
+
+
+def page_of(query: JobListQuery) -> JobFilter:
+    """A page of a list. Raises `InvalidRequest` for what is no model or cursor."""
+    try:
+        before = UUID(query.cursor) if query.cursor else None
+    except ValueError:
+        raise InvalidRequest(f"{query.cursor!r} is no cursor of a list", param="cursor") from None
+    return selected(query, query.limit, before)
+
+
+def selected(query: JobSelection, limit: int, before: UUID | None = None) -> JobFilter:
+    """The jobs that are meant. Raises `InvalidRequest` for what is no model."""
+    name, _, number = (query.model or "").partition("@")
+    if (number and not number.isdecimal()) or (query.model and not name):
+        raise InvalidRequest(f"{query.model!r} is no name or name@version", param="model")
+    return JobFilter(
+        state=query.status.value if query.status else None,
+        task=query.task,
+        model=name or None,
+        version=min(int(number), 2**31 - 1) if number else None,
+        error_code=query.error_code,
+        ended_since=query.ended_since,
+        ended_until=query.ended_until,
+        worker=query.worker,
+        before=before,
+        limit=limit,
+    )

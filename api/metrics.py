@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from api.metric_totals import Totals
 from api.services import Services
 from jobs import job_views, leases
 
@@ -64,5 +65,6 @@ def register(app: Flask, services: Services) -> None:
     def metrics() -> Response:
         registry = CollectorRegistry()
         registry.register(Work(services))
+        registry.register(Totals(services.engine))
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -14,6 +14,7 @@ from jobs.job_views import Attempt, JobView, QueueDepth
 from jobs.keys import Key
 from jobs.leases import Worker
 from jobs.pauses import Pause
+from jobs.replays import Replay
 from models_store.catalog import ModelVersion
 
 # Said to people whose job failed; the worker's own words stand beside it.
@@ -95,6 +96,19 @@ def _error(view: JobView) -> dict[str, Any] | None:
         return None
     message = view.error_message or _DEFAULT_MESSAGE.get(view.error_code, view.error_code)
     return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
+
+
+def replay(done: Sequence[Replay], limit: int, *, dry: bool) -> dict[str, Any]:
+    """What was replayed, as `ReplayAnswer` says."""
+    return {
+        "object": "replay",
+        "dry_run": dry,
+        "data": [
+            {"id": str(pair.old_id), "new_id": None if pair.new_id is None else str(pair.new_id)}
+            for pair in done
+        ],
+        "more": len(done) == limit,
+    }
 
 
 def attempt(shown: Attempt) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from functools import cache
 from typing import Any
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from jobs.states import State
 
@@ -54,8 +55,8 @@ class JobQuery(Parameters):
     wait: float = Field(default=0, ge=0, le=60, allow_inf_nan=False, description="seconds")
 
 
-class JobListQuery(Parameters):
-    """Which jobs to list."""
+class JobSelection(Parameters):
+    """Which jobs are meant."""
 
     status: State | None = None
     task: str | None = Field(default=None, max_length=64, pattern=_STORABLE)
@@ -63,5 +64,21 @@ class JobListQuery(Parameters):
         default=None, max_length=128, pattern=_STORABLE, description="name or name@version"
     )
     error_code: str | None = Field(default=None, max_length=64, pattern=_STORABLE)
+    ended_since: AwareDatetime | None = Field(default=None, description="ended then or later")
+    ended_until: AwareDatetime | None = Field(default=None, description="ended before then")
+    worker: UUID | None = Field(default=None, description="ran on this worker, if only once")
+
+
+class JobListQuery(JobSelection):
+    """Which jobs to list, and which page."""
+
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = Field(default=None, max_length=64, description="`next_cursor` of a page")
+
+
+class ReplayRequest(JobSelection):
+    """Which finished jobs to run again as new ones. Jobs that were replayed
+    before are passed over; up to `limit` at once, oldest first."""
+
+    limit: int = Field(default=1_000, ge=1, le=1_000)
+    dry_run: bool = Field(default=False, description="only say which")

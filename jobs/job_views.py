@@ -1,7 +1,7 @@
 """What a client may see of a job: the read side, always within one tenant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,16 +24,24 @@ FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.jo
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# The page is picked from the narrow table before anything is joined to it.
-_LIST = text(f"""
-WITH page AS MATERIALIZED (
-  SELECT id FROM jobs WHERE tenant_id = :tenant_id
-    AND (CAST(:before AS uuid) IS NULL OR id < :before)
-    AND (CAST(:state AS text) IS NULL OR state = :state)
+# Which jobs a `JobFilter` means; a worker counts if it ever held the job.
+MATCHES = """
+  (CAST(:state AS text) IS NULL OR state = :state)
     AND (CAST(:task AS text) IS NULL OR task = :task)
     AND (CAST(:model AS text) IS NULL OR model = :model)
     AND (CAST(:version AS int) IS NULL OR version = :version)
     AND (CAST(:error_code AS text) IS NULL OR error_code = :error_code)
+    AND (CAST(:ended_since AS timestamptz) IS NULL OR finished_at >= :ended_since)
+    AND (CAST(:ended_until AS timestamptz) IS NULL OR finished_at < :ended_until)
+    AND (CAST(:worker AS uuid) IS NULL OR EXISTS (SELECT FROM job_events e
+         WHERE e.job_id = jobs.id AND e.worker_id = :worker))
+"""
+
+# The page is picked from the narrow table before anything is joined to it.
+_LIST = text(f"""
+WITH page AS MATERIALIZED (
+  SELECT id FROM jobs WHERE tenant_id = :tenant_id
+    AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES}
   ORDER BY id DESC LIMIT :limit
 )
 {_COLUMNS}, NULL AS text, NULL AS error_message
@@ -108,8 +116,15 @@ class JobFilter:
     model: str | None = None
     version: int | None = None
     error_code: str | None = None
+    ended_since: datetime | None = None
+    ended_until: datetime | None = None
+    worker: UUID | None = None
     before: UUID | None = None
     limit: int = 20
+
+    def values(self) -> dict[str, Any]:
+        """What `MATCHES` compares with, and the bounds of the page."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +151,7 @@ def get(engine: Engine, tenant_id: UUID, job_id: UUID) -> JobView | None:
 
 def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobView]:
     """A tenant's jobs, newest first."""
-    values: dict[str, Any] = {
-        "tenant_id": tenant_id,
-        "before": wanted.before,
-        "state": wanted.state,
-        "task": wanted.task,
-        "model": wanted.model,
-        "version": wanted.version,
-        "error_code": wanted.error_code,
-        "limit": wanted.limit,
-    }
+    values = wanted.values() | {"tenant_id": tenant_id}
     return [JobView(*row) for row in run(engine, _LIST, values)]
 
 

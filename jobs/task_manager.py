@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import releases, statements, worker_statements
-from jobs.database import run
+from jobs import releases, replays, statements, worker_statements
+from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
     ClaimedJob,
@@ -26,6 +26,8 @@ from jobs.envelopes import (
 )
 from jobs.errors import IdempotencyConflict
 from jobs.ids import new_id
+from jobs.job_views import JobFilter
+from jobs.replays import Replay
 from jobs.states import CLASS_OFFSET_S, State
 
 # A job that was alone in the engine when its worker died, this often, is dead.
@@ -88,6 +90,14 @@ class TaskManager:
         }
         rows = run(self._engine, statements.REPLAY, values)
         return rows[0].job_id if rows else None
+
+    def replay_many(
+        self, tenant_id: UUID, wanted: JobFilter, client_address: str, *, dry: bool
+    ) -> Sequence[Replay]:
+        """The same for the jobs that a filter means, see `jobs.replays`."""
+        return transact(
+            self._engine, lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry)
+        )
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is

@@ -7,9 +7,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, explanations, presentation
-from api.explain_schemas import ExplainAnswer
-from api.job_lookup import found, job_id_of, unknown
-from api.queries import JobPath
+from api.explain_schemas import ExplainAnswer, ReplayAnswer
+from api.job_lookup import found, job_id_of, selected, unknown
+from api.queries import JobPath, ReplayRequest
 from api.schemas import AttemptList, JobAnswer
 from api.services import Services
 from jobs import job_views
@@ -61,5 +61,21 @@ def blueprint(services: Services) -> APIBlueprint:
         answer = presentation.answer(presentation.job(view), 202)
         answer.headers["Location"] = f"/v1/jobs/{id}"
         return answer
+
+    @routes.post(
+        "/replay", summary="Run the finished jobs that a filter means again, as new jobs",
+        responses={200: ReplayAnswer},
+    )  # fmt: skip
+    def replay_many(body: ReplayRequest) -> Response:
+        asking = auth.require(Scope.JOBS)
+        if not body.model_dump(exclude={"limit", "dry_run"}, exclude_none=True):
+            raise InvalidRequest("name at least one of status, task, model, error_code, "
+                                 "ended_since, ended_until and worker")  # fmt: skip
+        done = services.task_manager.replay_many(
+            asking.tenant_id, selected(body, body.limit), request.remote_addr or "",
+            dry=body.dry_run,
+        )  # fmt: skip
+        services.hints.wake_dispatcher()
+        return presentation.answer(presentation.replay(done, body.limit, dry=body.dry_run))
 
     return routes

@@ -11,7 +11,7 @@ from flask_openapi3.models.tag import Tag
 
 from api import auth, errors, presentation
 from api.explanations import check_deadline
-from api.job_lookup import found, job_id_of
+from api.job_lookup import found, job_id_of, page_of
 from api.queries import JobListQuery, JobPath, JobQuery
 from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
@@ -19,7 +19,7 @@ from api.services import Services
 from jobs import job_views, predictions
 from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest
-from jobs.job_views import JobFilter, JobView
+from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.outlook_facts import Outlook
 from jobs.spec import OnUnmeetable, Submit
@@ -66,7 +66,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.get("", summary="List jobs, newest first", responses={200: JobList})
     def list_jobs(query: JobListQuery) -> Response:
         asking = auth.require(Scope.JOBS)
-        views = job_views.list_jobs(services.engine, asking.tenant_id, _filter(query))
+        views = job_views.list_jobs(services.engine, asking.tenant_id, page_of(query))
         full = len(views) == query.limit
         return presentation.listing(
             (presentation.job(view) for view in views),
@@ -112,25 +112,6 @@ def _read(services: Services, tenant_id: UUID, job_id: str, wait_s: float) -> Jo
             return view
         ended = waiter.wait(wait_s)
     return ended or found(services, tenant_id, id)
-
-
-def _filter(query: JobListQuery) -> JobFilter:
-    name, _, number = (query.model or "").partition("@")
-    if (number and not number.isdecimal()) or (query.model and not name):
-        raise InvalidRequest(f"{query.model!r} is no name or name@version", param="model")
-    try:
-        before = UUID(query.cursor) if query.cursor else None
-    except ValueError:
-        raise InvalidRequest(f"{query.cursor!r} is no cursor of a list", param="cursor") from None
-    return JobFilter(
-        state=query.status.value if query.status else None,
-        task=query.task,
-        model=name or None,
-        version=min(int(number), 2**31 - 1) if number else None,
-        error_code=query.error_code,
-        before=before,
-        limit=query.limit,
-    )
 
 
 def _idempotency() -> Idempotency | None:

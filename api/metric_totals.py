@@ -1,0 +1,88 @@
+"""Totals and states that /metrics reads from Postgres, beside the depths of queues."""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from sqlalchemy import Engine
+
+from jobs import components, counters, crash_loops, pauses, predictions
+
+_TOTALS = {
+    "cancelled": ("lmaas_jobs_cancelled", "Jobs that ended cancelled"),
+    "expired": ("lmaas_jobs_expired", "Jobs whose time was over"),
+    "failed": ("lmaas_jobs_failed", "Jobs that failed, dead letters among them"),
+    "dead_letters": ("lmaas_dead_letters", "Jobs that failed as poisonous"),
+    "crashes_charged": ("lmaas_crashes_charged", "Crashes charged to a job that was alone"),
+    "reclaimed": ("lmaas_jobs_reclaimed", "Jobs taken back from workers that were lost"),
+    "worker_deaths": ("lmaas_worker_deaths", "Workers that were seen dead"),
+    "stale_writes": ("lmaas_stale_writes", "Results that came too late and were discarded"),
+}
+_ENDLESS = "+Inf"
+
+
+class Totals:
+    """A collector for Prometheus; reads when it asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        """All of it."""
+        yield from self._counters()
+        yield from self._states()
+        yield from self._estimates()
+
+    def _counters(self) -> Iterable[Metric]:
+        found = counters.read(self._engine)
+        for name, (metric, meaning) in _TOTALS.items():
+            family = CounterMetricFamily(metric, meaning, labels=["model"])
+            for (counted, model, version), value in sorted(found.items()):
+                if counted == name:
+                    family.add_metric([f"{model}@{version}"], value)
+            yield family
+
+    def _states(self) -> Iterable[Metric]:
+        looping = GaugeMetricFamily(
+            "lmaas_crash_loop", "1 while a model's workers die again and again", labels=["model"]
+        )
+        for crashes in crash_loops.read_all(self._engine):
+            looping.add_metric([f"{crashes.model}@{crashes.version}"], crashes.looping)
+        paused = GaugeMetricFamily("lmaas_paused", "1 while a model is paused", labels=["model"])
+        for model, version in pauses.paused(self._engine):
+            paused.add_metric([f"{model}@{version}"], 1)
+        age = GaugeMetricFamily(
+            "lmaas_component_age_seconds", "Since a part was last seen", labels=["component"]
+        )
+        for part in components.read(self._engine):
+            age.add_metric([part.name], part.age_s)
+        return (looping, paused, age)
+
+    def _estimates(self) -> Iterable[Metric]:
+        labels = ["model", "kind"]
+        wrong = HistogramMetricFamily(
+            "lmaas_estimate_error_seconds",
+            "How far `explain` was off: predicted start or finish against what came",
+            labels=labels,
+        )
+        inside = CounterMetricFamily(
+            "lmaas_estimates_inside", "Predictions whose interval held the truth", labels=labels
+        )
+        series: dict[tuple[str, str], list[predictions.Errors]] = {}
+        for row in predictions.errors(self._engine):
+            series.setdefault((f"{row.model}@{row.version}", row.kind), []).append(row)
+        for key, found in series.items():
+            buckets = [
+                (
+                    _ENDLESS if bound == predictions.BOUNDS_S[-1] else str(bound),
+                    sum(row.count for row in found if row.within_s <= bound),
+                )
+                for bound in predictions.BOUNDS_S
+            ]
+            wrong.add_metric(key, buckets, sum_value=sum(row.error_s for row in found))
+            inside.add_metric(key, sum(row.inside for row in found))
+        return (wrong, inside)
