@@ -6,12 +6,14 @@ Speaks HTTP and starts processes; it must not import a line of the server.
 
 from lmaas.answers import (
     Attempt,
+    Component,
     Job,
     JobError,
     Key,
     MapResult,
     Model,
     Queue,
+    Replay,
     Result,
     Timings,
     Usage,
@@ -19,6 +21,7 @@ from lmaas.answers import (
 )
 from lmaas.client import Client
 from lmaas.errors import (
+    DeadlineUnmeetable,
     JobCancelled,
     JobEnded,
     JobExpired,
@@ -29,11 +32,15 @@ from lmaas.errors import (
     ServerUnreachable,
     WaitTimeout,
 )
+from lmaas.explanation import Explanation
 from lmaas.version import __version__
 
 __all__ = [
     "Attempt",
     "Client",
+    "Component",
+    "DeadlineUnmeetable",
+    "Explanation",
     "Job",
     "JobCancelled",
     "JobEnded",
@@ -45,6 +52,7 @@ __all__ = [
     "MapResult",
     "Model",
     "Queue",
+    "Replay",
     "RequestRefused",
     "Result",
     "ServerFailed",

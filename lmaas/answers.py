@@ -103,6 +103,10 @@ class Model:
     engine: str
     size_bytes: int
     workers: int
+    paused_since: datetime | None = None
+    pause_reason: str = ""
+    # Deaths of its workers in the last ten minutes, if they die again and again.
+    crash_loop_deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,27 @@ class Queue:
     model: str
     queued: int
     running: int
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the server that is no worker. `missed`: not seen for too long.
+    `broker_ok`: whether Redis answered it, None if it does not ask."""
+
+    name: str
+    seen_at: datetime | None
+    age_s: float
+    missed: bool
+    broker_ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A finished job and the new one that repeats it; None if it was only asked."""
+
+    id: str
+    new_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

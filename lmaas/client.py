@@ -3,24 +3,25 @@
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from datetime import datetime
+from typing import Any, Self
 
 from lmaas import reading
 from lmaas.address import find_address
-from lmaas.answers import Attempt, Job, MapResult, Model, Queue, Result, Worker
-from lmaas.envelope import Input, envelope
+from lmaas.answers import Attempt, Job, MapResult, Replay, Result
+from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
+from lmaas.explanation import Explanation, read_explanation
 from lmaas.keys import Keys
 from lmaas.mapping import map_jobs
+from lmaas.overview import Overview
 from lmaas.transport import Transport
-
-T = TypeVar("T")
 
 _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client:
+class Client(Overview):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
@@ -62,6 +63,10 @@ class Client:
         priority: str = "normal",
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        deadline: datetime | None = None,
+        run_at: datetime | None = None,
+        expires_after_s: float | None = None,
+        refuse_unmeetable: bool = False,
         wait_s: float | None = None,
         **parameters: object,
     ) -> Job:
@@ -70,9 +75,13 @@ class Client:
         Give one of `prompt`, `messages` and `input`; the task follows from
         it. `parameters` are max_tokens, temperature, top_p, top_k, stop,
         seed. With `wait_s` the answer comes when the job ends, or then.
-        Raises `RequestRefused` with the field's name in `param`.
+        The job is not started before `run_at`, waits `expires_after_s` at most,
+        and ends at `deadline`; with `refuse_unmeetable` it is not accepted if
+        it cannot end by then. Raises `RequestRefused` with the field's name in
+        `param`, or `DeadlineUnmeetable` with `earliest_finish`.
         """
         body = envelope(Input(task, input, prompt, messages), model, parameters, priority, metadata)
+        body |= times(deadline, run_at, expires_after_s, refuse_unmeetable=refuse_unmeetable)
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         if wait_s is not None:
             headers["Prefer"] = f"wait={max(0, min(60, int(wait_s)))}"
@@ -131,42 +140,40 @@ class Client:
         job_id = job.id if isinstance(job, Job) else job
         return self._list(f"jobs/{_id(job_id)}/attempts", reading.read_attempt)
 
+    def explain(self, job: str | Job) -> Explanation:
+        """Where a job stands, when it will run, and why not yet."""
+        job_id = job.id if isinstance(job, Job) else job
+        answer = self._transport.request("GET", f"/v1/jobs/{_id(job_id)}/explain")
+        return read_explanation(answer)
+
     def replay(self, job: str | Job) -> Job:
         """Runs a finished job's input again as a new job, which it returns."""
         job_id = job.id if isinstance(job, Job) else job
         return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/replay"))
 
-    def jobs(
-        self,
-        *,
-        status: str | None = None,
-        model: str | None = None,
-        task: str | None = None,
-        error_code: str | None = None,
-        page: int = 100,
-    ) -> Iterator[Job]:
-        """All jobs that match, newest first, page by page, without their results' text."""
-        given = {"status": status, "model": model, "task": task, "error_code": error_code}
-        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
-        query["limit"] = page
+    def replay_many(self, *, dry_run: bool = False, **selection: Selected) -> list[Replay]:
+        """Runs all finished jobs that the selection means again, as new jobs,
+        except those that were replayed before. `selection` is as for `jobs`.
+        With `dry_run` it only says which (up to 1,000)."""
+        body = chosen_jobs(selection) | {"dry_run": dry_run}
+        done: list[Replay] = []
+        while True:
+            answer = self._transport.request("POST", "/v1/jobs/replay", body=body)
+            done += reading.read_list(answer, reading.read_replay)
+            if dry_run or not answer.get("more"):
+                return done
+
+    def jobs(self, *, page: int = 100, **selection: Selected) -> Iterator[Job]:
+        """All jobs that match, newest first, page by page, without their results'
+        text. They are selected by status, model, task, error_code, ended_since,
+        ended_until and worker."""
+        query: dict[str, str | int] = {**chosen_jobs(selection), "limit": page}
         while True:
             body = self._transport.request("GET", "/v1/jobs", query=query)
             yield from reading.read_list(body, reading.read_job)
             if not body.get("next_cursor"):
                 return
             query["cursor"] = body["next_cursor"]
-
-    def models(self) -> list[Model]:
-        """The model versions that jobs can name."""
-        return self._list("models", reading.read_model)
-
-    def workers(self) -> list[Worker]:
-        """The workers that live now."""
-        return self._list("workers", reading.read_worker)
-
-    def queues(self) -> list[Queue]:
-        """What waits and runs for each model version."""
-        return self._list("queues", reading.read_queue)
 
     def map(
         self,
@@ -190,9 +197,6 @@ class Client:
             raise BadUsage(f"in_flight={in_flight} is not between 1 and 1024")
         options = {"model": model, "task": task, **options}
         return map_jobs(self, items, options, in_flight, progress=progress, ordered=ordered)
-
-    def _list(self, what: str, read: reading.Read[T]) -> list[T]:
-        return reading.read_list(self._transport.request("GET", f"/v1/{what}"), read)
 
 
 def _id(text: str) -> str:

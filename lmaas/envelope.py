@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lmaas.errors import BadUsage
+
+Selected = str | datetime | None
+SELECTIONS = frozenset(
+    {"status", "model", "task", "error_code", "ended_since", "ended_until", "worker"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,42 @@ def envelope(
     if metadata:
         body["metadata"] = dict(metadata)
     return body
+
+
+def times(
+    deadline: datetime | None,
+    run_at: datetime | None,
+    expires_after_s: float | None,
+    *,
+    refuse_unmeetable: bool,
+) -> dict[str, Any]:
+    """The fields of a body that say when; those that were not given are left out."""
+    given: dict[str, Any] = {
+        "deadline": None if deadline is None else _moment("deadline", deadline),
+        "run_at": None if run_at is None else _moment("run_at", run_at),
+        "expires_after": expires_after_s,
+        "on_unmeetable": "refuse" if refuse_unmeetable else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def chosen_jobs(selection: Mapping[str, Selected]) -> dict[str, str]:
+    """A selection of jobs as the server reads it; None selects nothing."""
+    unknown = set(selection) - SELECTIONS
+    if unknown:
+        raise BadUsage(f"jobs are not selected by {', '.join(sorted(unknown))}, only by "
+                       f"{', '.join(sorted(SELECTIONS))}")  # fmt: skip
+    return {
+        name: _moment(name, value) if isinstance(value, datetime) else value
+        for name, value in selection.items()
+        if value
+    }
+
+
+def _moment(name: str, at: datetime) -> str:
+    if at.tzinfo is None:
+        raise BadUsage(f"{name} is a time without a time zone; use datetime.now(UTC) and the like")
+    return at.isoformat()
 
 
 def _content(given: Input) -> dict[str, Any]:

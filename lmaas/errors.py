@@ -6,6 +6,7 @@ stable: for errors that the server names it is the server's code.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class ServerAnswer(LmaasError):
 
 class RequestRefused(ServerAnswer):
     """The server refused the request (4xx); the same request is refused again."""
+
+
+class DeadlineUnmeetable(RequestRefused):
+    """The job was not accepted, as it cannot end before its deadline;
+    `earliest_finish` says when it could."""
+
+    earliest_finish: datetime | None = None
 
 
 class ServerFailed(ServerAnswer):

@@ -8,14 +8,27 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
-from lmaas.answers import Attempt, Job, JobError, Key, Model, Queue, Result, Timings, Usage, Worker
+from lmaas.answers import (
+    Attempt,
+    Component,
+    Job,
+    JobError,
+    Key,
+    Model,
+    Queue,
+    Replay,
+    Result,
+    Timings,
+    Usage,
+    Worker,
+)
 from lmaas.errors import ServerFailed
 
 T = TypeVar("T")
 Read = Callable[[Mapping[str, Any]], T]
 
 
-def _answer(read: Read[T]) -> Read[T]:
+def answer(read: Read[T]) -> Read[T]:
     """Turns a body that is not what was asked for into an error with a name."""
 
     @wraps(read)
@@ -39,16 +52,17 @@ def read_list(body: Mapping[str, Any], read: Read[T]) -> list[T]:
     return [read(item) for item in items]
 
 
-@_answer
+@answer
 def _items(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(body["data"])
 
 
-def _time(text: str | None) -> datetime | None:
+def read_time(text: str | None) -> datetime | None:
+    """A point in time, if there is one."""
     return datetime.fromisoformat(text) if text else None
 
 
-@_answer
+@answer
 def read_job(body: Mapping[str, Any]) -> Job:
     """A job from the server's JSON."""
     result, error, timings = body.get("result"), body.get("error"), body.get("timings") or {}
@@ -64,10 +78,10 @@ def read_job(body: Mapping[str, Any]) -> Job:
         result=_result(result) if result else None,
         error=_error(error) if error else None,
         timings=Timings(
-            queued_at=_time(timings.get("queued_at")),
-            started_at=_time(timings.get("started_at")),
-            first_token_at=_time(timings.get("first_token_at")),
-            finished_at=_time(timings.get("finished_at")),
+            queued_at=read_time(timings.get("queued_at")),
+            started_at=read_time(timings.get("started_at")),
+            first_token_at=read_time(timings.get("first_token_at")),
+            finished_at=read_time(timings.get("finished_at")),
         ),
     )
 
@@ -87,7 +101,7 @@ def _error(body: Mapping[str, Any]) -> JobError:
     )
 
 
-@_answer
+@answer
 def read_model(body: Mapping[str, Any]) -> Model:
     """A model version from the server's JSON."""
     plain = {name: body[name] for name in ("id", "name", "version", "context_length", "engine")}
@@ -97,23 +111,44 @@ def read_model(body: Mapping[str, Any]) -> Model:
         tasks=tuple(body.get("tasks", ())),
         size_bytes=body.get("size_bytes", 0),
         workers=body.get("workers", 0),
+        paused_since=read_time((body.get("paused") or {}).get("since")),
+        pause_reason=(body.get("paused") or {}).get("reason", ""),
+        crash_loop_deaths=(body.get("crash_loop") or {}).get("deaths", 0),
     )
 
 
-@_answer
+@answer
 def read_worker(body: Mapping[str, Any]) -> Worker:
     """A worker from the server's JSON."""
     names = ("id", "model", "state", "device", "host", "pid", "slots", "busy")
     return Worker(**{name: body[name] for name in names})
 
 
-@_answer
+@answer
 def read_queue(body: Mapping[str, Any]) -> Queue:
     """A queue from the server's JSON."""
-    return Queue(body["model"], body["queued"], body["running"])
+    return Queue(body["model"], body["queued"], body["running"], body.get("paused", False))
 
 
-@_answer
+@answer
+def read_component(body: Mapping[str, Any]) -> Component:
+    """A part of the server from its JSON."""
+    return Component(
+        name=body["name"],
+        seen_at=read_time(body["seen_at"]),
+        age_s=float(body["age_s"]),
+        missed=bool(body["missed"]),
+        broker_ok=body.get("broker_ok"),
+    )
+
+
+@answer
+def read_replay(body: Mapping[str, Any]) -> Replay:
+    """A replayed job from the server's JSON."""
+    return Replay(body["id"], body.get("new_id"))
+
+
+@answer
 def read_key(body: Mapping[str, Any]) -> Key:
     """An API key from the server's JSON."""
     return Key(
@@ -121,21 +156,21 @@ def read_key(body: Mapping[str, Any]) -> Key:
         name=body["name"],
         prefix=body.get("prefix", ""),
         scopes=tuple(body.get("scopes", ())),
-        created_at=_time(body.get("created_at")),
-        expires_at=_time(body.get("expires_at")),
-        revoked_at=_time(body.get("revoked_at")),
+        created_at=read_time(body.get("created_at")),
+        expires_at=read_time(body.get("expires_at")),
+        revoked_at=read_time(body.get("revoked_at")),
         key=body.get("key"),
     )
 
 
-@_answer
+@answer
 def read_attempt(body: Mapping[str, Any]) -> Attempt:
     """An attempt from the server's JSON."""
     return Attempt(
         attempt=int(body["attempt"]),
         worker=body.get("worker"),
-        started_at=_time(body.get("started_at")),
-        ended_at=_time(body.get("ended_at")),
+        started_at=read_time(body.get("started_at")),
+        ended_at=read_time(body.get("ended_at")),
         outcome=body.get("outcome"),
         reason=body.get("reason"),
     )

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx2
 
 from lmaas.errors import (
     BadUsage,
+    DeadlineUnmeetable,
     LmaasError,
     RequestRefused,
     ServerAnswer,
@@ -159,11 +161,24 @@ def _object(answer: httpx2.Response) -> dict[str, Any]:
 
 def _failure(answer: httpx2.Response) -> ServerAnswer:
     try:
-        error = answer.json()["error"]
+        error = dict(answer.json()["error"])
         message, code = str(error["message"]), str(error["code"])
         type_, param = str(error.get("type", "")), error.get("param")
     except (ValueError, KeyError, TypeError):
-        code, type_, param = "unknown", "", None
+        error, code, type_, param = {}, "unknown", "", None
         message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
+    if code == "deadline_unmeetable":
+        return _unmeetable(message, answer.status_code, code, error)
     kind = RequestRefused if answer.status_code < 500 else ServerFailed
     return kind(message, status=answer.status_code, code=code, type_=type_, param=param)
+
+
+def _unmeetable(
+    message: str, status: int, code: str, error: Mapping[str, Any]
+) -> DeadlineUnmeetable:
+    refused = DeadlineUnmeetable(message, status=status, code=code, param=error.get("param"))
+    try:
+        refused.earliest_finish = datetime.fromisoformat(error["earliest_finish"])
+    except (KeyError, TypeError, ValueError):
+        refused.earliest_finish = None
+    return refused

@@ -1,20 +1,58 @@
 """`lmaas dead`: jobs that killed their workers, with the evidence, and their replay."""
 
+from collections.abc import Callable
+from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
 import click
 
-from lmaas.answers import Job
+from lmaas.answers import Replay
+from lmaas.cli.moments import time_past
 from lmaas.cli.output import ago, console, print_json, print_table, server_options
 from lmaas.client import Client
+from lmaas.envelope import Selected
 from lmaas.errors import BadUsage
 
 POISONOUS = "poisonous"
+ANY = "any"
+F = TypeVar("F", bound=Callable[..., object])
+
+_FILTERS = (
+    click.option("--model", "-m", help="Name or name@version."),
+    click.option(
+        "--error-code", default=POISONOUS, show_default=True, metavar="CODE",
+        help="Failed jobs of this code; `any` for all of them.",
+    ),
+    click.option(
+        "--since", type=time_past, metavar="TIME", help="Ended then or later: RFC 3339, or 2h, 3d ago."
+    ),
+    click.option("--until", type=time_past, metavar="TIME", help="Ended before then."),
+    click.option("--worker", metavar="ID", help="Ran on this worker, if only once."),
+)  # fmt: skip
 
 
-def _letters(client: Client, model: str | None, limit: int) -> list[Job]:
-    found = client.jobs(status="failed", error_code=POISONOUS, model=model, page=min(limit, 100))
-    return list(islice(found, limit))
+def _filters(command: F) -> F:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _selection(
+    model: str | None,
+    error_code: str,
+    since: datetime | None,
+    until: datetime | None,
+    worker: str | None,
+) -> dict[str, Selected]:
+    return {
+        "status": "failed",
+        "model": model,
+        "error_code": None if error_code == ANY else error_code,
+        "ended_since": since,
+        "ended_until": until,
+        "worker": worker,
+    }
 
 
 @click.group()
@@ -23,18 +61,33 @@ def dead() -> None:
 
 
 @dead.command("ls")
-@click.option("--model", "-m")
+@_filters
 @click.option("--limit", "-n", type=click.IntRange(1), default=100, show_default=True)
 @server_options
-def ls(model: str | None, limit: int, url: str | None, as_json: bool) -> None:
+def ls(
+    model: str | None,
+    error_code: str,
+    since: datetime | None,
+    until: datetime | None,
+    worker: str | None,
+    limit: int,
+    url: str | None,
+    as_json: bool,
+) -> None:
     """List dead letters, newest first."""
+    chosen = _selection(model, error_code, since, until, worker)
     with Client(url) as client:
-        jobs = _letters(client, model, limit)
+        jobs = list(islice(client.jobs(page=min(limit, 100), **chosen), limit))
     if as_json:
         print_json(jobs)
         return
-    rows = [(j.id, j.task, j.model, str(j.attempt), ago(j.timings.queued_at)) for j in jobs]
-    print_table(("id", "task", "model", "attempts", "queued"), rows, "no dead letters")
+    rows = [
+        (j.id, j.task, j.model, str(j.attempt), ago(j.timings.finished_at),
+         j.error.code if j.error else "-")
+        for j in jobs
+    ]  # fmt: skip
+    columns = ("id", "task", "model", "attempts", "ended", "error")
+    print_table(columns, rows, "no dead letters")
 
 
 @dead.command("show")
@@ -58,20 +111,40 @@ def show(job_id: str, url: str | None, as_json: bool) -> None:
 
 @dead.command("replay")
 @click.argument("job_ids", nargs=-1, metavar="[JOB_ID...]")
-@click.option("--all", "everything", is_flag=True, help="All dead letters, of --model if given.")
-@click.option("--model", "-m")
+@click.option("--all", "everything", is_flag=True, help="All that the filters mean.")
+@_filters
+@click.option("--dry-run", is_flag=True, help="Only say which (up to 1,000).")
 @server_options
 def replay(
-    job_ids: tuple[str, ...], everything: bool, model: str | None, url: str | None, as_json: bool
+    job_ids: tuple[str, ...],
+    everything: bool,
+    model: str | None,
+    error_code: str,
+    since: datetime | None,
+    until: datetime | None,
+    worker: str | None,
+    dry_run: bool,
+    url: str | None,
+    as_json: bool,
 ) -> None:
-    """Run dead letters again, after a fix, as new jobs."""
-    if everything == bool(job_ids):
-        raise BadUsage("name the jobs, or give --all")
+    """Run dead letters again, after a fix, as new jobs.
+
+    With --all those that were replayed before are passed over; a job that is
+    named is replayed in any case.
+    """
+    if everything == bool(job_ids) or (job_ids and dry_run):
+        raise BadUsage("name the jobs, or give --all (and --dry-run to see which)")
+    chosen = _selection(model, error_code, since, until, worker)
     with Client(url) as client:
-        ids = [job.id for job in _letters(client, model, 100_000)] if everything else job_ids
-        jobs = [client.replay(id) for id in ids]
+        if everything:
+            done = client.replay_many(dry_run=dry_run, **chosen)
+        else:
+            done = [Replay(id, client.replay(id).id) for id in job_ids]
     if as_json:
-        print_json(jobs)
+        print_json(done)
         return
-    for old, new in zip(ids, jobs, strict=True):
-        click.echo(f"{old}\t{new.id}")
+    for pair in done:
+        click.echo(pair.id if pair.new_id is None else f"{pair.id}\t{pair.new_id}")
+    if everything:
+        verb = "would be replayed" if dry_run else "replayed"
+        click.echo(f"{len(done)} jobs {verb}", err=True)

@@ -1,12 +1,14 @@
 """Commands on jobs."""
 
 import sys
+from datetime import datetime
 from itertools import islice
 
 import click
 
 from lmaas.answers import Job
 from lmaas.cli.job_input import chosen, default_model, metadata_of, parameters, read_prompt
+from lmaas.cli.moments import time_ahead
 from lmaas.cli.output import (
     ago,
     console,
@@ -35,6 +37,10 @@ timeout_option = click.option(
 @click.option("--priority", type=click.Choice(["interactive", "normal", "batch"]))
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be given again.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key gives the same job.")
+@click.option("--deadline", type=time_ahead, metavar="TIME", help="RFC 3339, or 90s, 2h from now.")
+@click.option(
+    "--refuse-unmeetable", is_flag=True, help="Do not take it if --deadline cannot be met."
+)
 @click.option("--wait", "-w", "waiting", is_flag=True, help="Wait and print the text.")
 @timeout_option
 @server_options
@@ -46,6 +52,8 @@ def submit(
     priority: str | None,
     metadata: tuple[str, ...],
     idempotency_key: str | None,
+    deadline: datetime | None,
+    refuse_unmeetable: bool,
     waiting: bool,
     timeout_s: float | None,
     url: str | None,
@@ -68,6 +76,8 @@ def submit(
             priority=priority or "normal",
             metadata=metadata_of(metadata),
             idempotency_key=idempotency_key,
+            deadline=deadline,
+            refuse_unmeetable=refuse_unmeetable,
             **chosen(settings),
         )
         if waiting:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from lmaas.answers import Model, Queue, Worker
+from lmaas.answers import Component, Model, Queue, Worker
 from lmaas.cli.exits import NO_SERVER, OK
+from lmaas.cli.model_state import state_of
 from lmaas.cli.output import console, duration, json_option, print_json, print_table
 from lmaas.client import Client
 from lmaas.errors import LmaasError
@@ -25,6 +26,7 @@ class Seen:
     models: tuple[Model, ...] = ()
     workers: tuple[Worker, ...] = ()
     queues: tuple[Queue, ...] = ()
+    components: tuple[Component, ...] = ()
     problem: str | None = None
 
 
@@ -55,7 +57,12 @@ def status(as_json: bool) -> int:
 def _ask() -> Seen:
     try:
         with Client(patience_s=0) as client:
-            return Seen(tuple(client.models()), tuple(client.workers()), tuple(client.queues()))
+            return Seen(
+                tuple(client.models()),
+                tuple(client.workers()),
+                tuple(client.queues()),
+                tuple(client.components()),
+            )
     except LmaasError as error:
         return Seen(problem=error.message)
 
@@ -78,6 +85,7 @@ def _facts(checkout: Checkout, last: Report | None, seen: Seen, *, healthy: bool
         "models": seen.models,
         "workers": seen.workers,
         "queues": seen.queues,
+        "components": seen.components,
         "problem": seen.problem,
     }
 
@@ -129,10 +137,23 @@ def _print_server(seen: Seen) -> None:
     for model in seen.models:
         queue = waiting.get(model.id)
         counts = (queue.queued, queue.running) if queue else (0, 0)
-        rows.append((model.id, model.workers, *counts))
-    print_table(("model", "workers", "queued", "running"), rows, "no models")
+        rows.append((model.id, model.workers, *counts, state_of(model)))
+    print_table(("model", "workers", "queued", "running", "state"), rows, "no models")
+    _print_components(seen.components)
     workers = [
         (worker.id, worker.model, worker.state, worker.device, f"{worker.busy}/{worker.slots}")
         for worker in seen.workers
     ]
     print_table(("worker", "model", "state", "device", "busy"), workers, "no workers")
+
+
+def _print_components(components: tuple[Component, ...]) -> None:
+    """Says what is missing; nothing while all is well."""
+    told = console()
+    for part in components:
+        if part.missed:
+            told.print(f"no {part.name} has been seen for {duration(part.age_s)}", markup=False)
+        elif part.broker_ok is False:
+            told.print("Redis does not answer; jobs run without it, each up to a second later")
+    if not any(part.name == "dispatcher" for part in components):
+        told.print("no dispatcher was ever seen; nothing is released until one runs")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lmaas.answers import Model
+from lmaas.cli.model_state import state_of
 from lmaas.cli.output import ago, json_option, print_json, print_table, server_options, size
 from lmaas.client import Client
 from lmaas.local.checkout import find_checkout
@@ -49,11 +51,43 @@ def models_ls(url: str | None, as_json: bool) -> None:
             model.context_length,
             size(model.size_bytes),
             model.workers,
+            state_of(model),
         )
         for model in found
     ]
-    columns = ("model", "aliases", "tasks", "context", "size", "workers")
+    columns = ("model", "aliases", "tasks", "context", "size", "workers", "state")
     print_table(columns, rows, "no models; `lmaas models import FOLDER --name NAME` adds one")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Shown to whoever asks why a job waits.")
+@server_options
+def pause(name: str, reason: str, url: str | None, as_json: bool) -> None:
+    """Start no more jobs of a model: NAME (its newest version) or NAME@VERSION.
+
+    Running jobs finish, waiting ones wait, new ones are accepted.
+    """
+    with Client(url) as client:
+        model = client.pause(name, reason)
+    _told(model, "is paused", as_json=as_json)
+
+
+@models.command()
+@click.argument("name")
+@server_options
+def resume(name: str, url: str | None, as_json: bool) -> None:
+    """Let a paused model start its jobs again."""
+    with Client(url) as client:
+        model = client.resume(name)
+    _told(model, "goes on", as_json=as_json)
+
+
+def _told(model: Model, what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(model)
+    else:
+        click.echo(f"{model.id} {what}")
 
 
 @click.group()
