@@ -132,7 +132,7 @@ def _flow(row: Any) -> Flow:
     )
 
 
-def samples(engine: Engine, at: UUID) -> Sequence[Any]:
-    """Waiting jobs to foretell unasked, two for each model version at most: the
-    first one of the flow that comes after `at`, and the one that was released last."""
-    return run(engine, outlook_statements.SAMPLE, {"at": at})
+def samples(engine: Engine) -> Sequence[Any]:
+    """Waiting jobs to foretell unasked: two for each model version at most, the
+    first one of a flow that chance picks, and the one that was released last."""
+    return run(engine, outlook_statements.SAMPLE, {})

@@ -119,17 +119,27 @@ CROSS JOIN LATERAL (
 WHERE (f.tenant_id, f.priority) <> (:tenant_id, :priority)
 """)
 
-# One waiting job for each model version: the last in rank of its first flow, and
-# the one released last. Something foretold by chance, not by who asks.
+# Two waiting jobs for each model version: the first of a flow at random, and the one
+# that was released last. Something foretold by chance, not by who asks.
 SAMPLE = text("""
-SELECT DISTINCT j.id, j.tenant_id FROM (
+WITH chance AS MATERIALIZED (
+  SELECT id AS tenant_id, (ARRAY['batch', 'interactive', 'normal'])[1 + floor(random() * 3)::int]
+    AS priority
+  FROM tenants ORDER BY random() LIMIT 1
+), hosted AS MATERIALIZED (
   SELECT DISTINCT model, version FROM workers
   WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND state = 'ready'
-) m CROSS JOIN LATERAL (
-  (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
-     AND state = 'queued' AND released_at IS NULL
-     AND (tenant_id, priority) >= (CAST(:at AS uuid), '')
-   ORDER BY tenant_id, priority, rank LIMIT 1)
+)
+SELECT DISTINCT j.id, j.tenant_id FROM hosted m CROSS JOIN LATERAL (
+  (SELECT * FROM (
+    (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
+       AND state = 'queued' AND released_at IS NULL
+       AND (tenant_id, priority) >= ((SELECT tenant_id FROM chance), (SELECT priority FROM chance))
+     ORDER BY tenant_id, priority, rank LIMIT 1)
+    UNION ALL
+    (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
+       AND state = 'queued' AND released_at IS NULL ORDER BY tenant_id, priority, rank LIMIT 1)
+  ) after_it LIMIT 1)
   UNION ALL
   (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
      AND state = 'queued' AND released_at IS NOT NULL ORDER BY turn DESC LIMIT 1)

@@ -25,7 +25,7 @@ _FILTERS = (
         help="Failed jobs of this code; `any` for all of them.",
     ),
     click.option(
-        "--since", type=time_past, metavar="TIME", help="Ended then or later: RFC 3339, or 2h, 3d ago."
+        "--since", type=time_past, metavar="TIME", help="Ended since then: RFC 3339, or 2h, 3d ago."
     ),
     click.option("--until", type=time_past, metavar="TIME", help="Ended before then."),
     click.option("--worker", metavar="ID", help="Ran on this worker, if only once."),
