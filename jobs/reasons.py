@@ -15,6 +15,7 @@ from jobs.wording import clock, count, exit_of, jobs_of, seconds
 # Redis is missed when it has not answered for this long; a look may fail by chance.
 _BROKER_MISSED_S = 4.0
 
+_NO_CAUSES = frozenset({"broker_down", "deadline_unmeetable"})
 _ENDED = {
     State.SUCCEEDED: "it succeeded",
     State.FAILED: "it failed",
@@ -59,17 +60,22 @@ def of_running(job: Any, seen: Outlook) -> list[Reason]:
 
 def of_waiting(job: Any, seen: Outlook) -> list[Reason]:
     """Why a job waits, the main reason first."""
+    loop = _crash_loop(job, seen)
+    # A worker that finished a job since works as it should, for all one knows.
+    past = bool(seen.model.ready and seen.crashes and not seen.crashes.since_proof)
     found = [
         *_paused(seen),
         *_later(job, seen),
+        *([] if past else loop),
         *_workers(job, seen),
         *_dispatcher(job, seen),
         *_turn(job, seen),
+        *(loop if past else []),
         *_deadline(job, seen),
         *_broker(seen),
     ]
     # A Redis that is away, or a deadline, is never why a job does not start now.
-    if not [one for one in found if one.code not in ("broker_down", "deadline_unmeetable")]:
+    if all(one.code in _NO_CAUSES or (past and one in loop) for one in found):
         found.insert(0, Reason("starting", "a slot is free; it starts within a second or two"))
     return found
 
@@ -100,34 +106,35 @@ def _later(job: Any, seen: Outlook) -> list[Reason]:
     return [Reason("scheduled", f"it was submitted to run not before {when}")]
 
 
-def _workers(job: Any, seen: Outlook) -> list[Reason]:
-    model, name, found = seen.model, f"{job.model}@{job.version}", []
-    if seen.crashes is not None and seen.looping:
-        found.append(
-            Reason(
-                "worker_crash_loop",
-                f"{seen.crashes.deaths} workers of {name} died within 10 minutes, the last one at "
-                f"{clock(seen.crashes.last_at)}{exit_of(seen.crashes.exit_code)}; the next one "
-                "proves its engine and takes one job at a time. The job is safe and waits",
-            )
+def _crash_loop(job: Any, seen: Outlook) -> list[Reason]:
+    crashes = seen.crashes
+    if crashes is None or not crashes.looping:
+        return []
+    return [
+        Reason(
+            "worker_crash_loop",
+            f"{crashes.deaths} workers of {job.model}@{job.version} died within 10 minutes, the "
+            f"last one at {clock(crashes.last_at)}{exit_of(crashes.exit_code)}; the next one "
+            "proves its engine and takes one job alone before it takes more",
         )
+    ]
+
+
+def _workers(job: Any, seen: Outlook) -> list[Reason]:
+    model, name = seen.model, f"{job.model}@{job.version}"
     if model.ready:
-        return found
+        return []
     if model.loading:
         since = seconds(_since(seen, model.loading_since))
-        found.append(Reason("model_loading", f"a worker has been loading {name} for {since}"))
-    elif model.draining:
-        found.append(
-            Reason("no_worker", f"the only workers of {name} are stopping and take no job")
-        )
-    else:
-        last = ""
-        if model.last_ended_at is not None:
-            how = "died" if model.last_died else "ended"
-            last = f"; the last one {how} at {clock(model.last_ended_at)}"
-            last += exit_of(model.last_exit_code)
-        found.append(Reason("no_worker", f"no worker hosts {name}{last}"))
-    return found
+        return [Reason("model_loading", f"a worker has been loading {name} for {since}")]
+    if model.draining:
+        return [Reason("no_worker", f"the only workers of {name} are stopping and take no job")]
+    last = ""
+    if model.last_ended_at is not None:
+        how = "died" if model.last_died else "ended"
+        last = f"; the last one {how} at {clock(model.last_ended_at)}"
+        last += exit_of(model.last_exit_code)
+    return [Reason("no_worker", f"no worker hosts {name}{last}")]
 
 
 def _dispatcher(job: Any, seen: Outlook) -> list[Reason]:
