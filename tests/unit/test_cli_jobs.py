@@ -233,7 +233,8 @@ def test_status_of_a_server_elsewhere_shows_what_it_says(
         "busy": 2,
     }
     queue = {"model": "echo@1", "queued": 3, "running": 2}
-    server.script = [Answer(200, {"data": [item]}) for item in (model, worker, queue)]
+    part = {"name": "dispatcher", "seen_at": "2026-01-01T00:00:00Z", "age_s": 0.5, "missed": False}
+    server.script = [Answer(200, {"data": [item]}) for item in (model, worker, queue, part)]
     done = lmaas("status")
     assert done.code == 0
-    assert done.out.splitlines() == ["echo@1\t1\t3\t2", "w\techo@1\tready\tcpu\t2/8"]
+    assert done.out.splitlines() == ["echo@1\t1\t3\t2\tok", "w\techo@1\tready\tcpu\t2/8"]
