@@ -44,6 +44,12 @@ class Work:
             self.more or other.more,
         )
 
+    def scaled(self, part: float) -> "Work":
+        """A part of it, or several times as much."""
+        return Work(
+            part * self.jobs, part * self.least, part * self.expected, part * self.most, self.more
+        )
+
 
 def total(works: Iterable[Work]) -> Work:
     """All of it."""
@@ -74,19 +80,24 @@ class Flow:
         return max(1.0, self.prompt_tokens + self.fill * self.max_tokens)
 
     def before(self, turn: float, floor: float) -> Work:
-        """What of it goes before a job with that turn."""
-        share = self.weight * max(0.0, turn - max(floor, self.virtual))
-        if not self.jobs or not share:
-            return Work()
-        part = share / self.charge
+        """What was counted of it and goes before a job with that turn."""
+        part = min(1.0, self._part(turn, floor))
         whole = work_of(self.jobs, self.max_tokens, self.fill)
-        if part <= 1 or self.more:
-            # Of what was not counted, jobs are taken to be like those that were.
-            seen = min(part, 1.0)
-            return Work(
-                part * whole.jobs, seen * whole.least, part * whole.expected, part * whole.most
-            )
-        return whole
+        return whole.scaled(part)
+
+    def beyond(self, turn: float, floor: float) -> Work:
+        """What goes before that turn besides, if there is so much of it: what was
+        not counted is taken to be like the rest, and may be none."""
+        part = self._part(turn, floor) - 1.0
+        if not self.more or part <= 0:
+            return Work()
+        whole = work_of(self.jobs, self.max_tokens, self.fill).scaled(part)
+        return Work(whole.jobs, 0.0, whole.expected, whole.most)
+
+    def _part(self, turn: float, floor: float) -> float:
+        """Its share until that turn, as a part of what was counted."""
+        share = self.weight * max(0.0, turn - max(floor, self.virtual))
+        return share / self.charge if self.jobs else 0.0
 
 
 def turn_of(virtual: float, floor: float, charge: float, weight: float) -> float:
@@ -162,6 +173,13 @@ def service(own: Work, capacity: Capacity) -> Interval:
     return Interval(own.least / fast, own.expected / speed, own.most / slow + _SLACK_S)
 
 
-def ahead_of(turn: float, floor: float, others: Sequence[Flow]) -> list[Work]:
-    """What goes before a turn, for each other flow."""
-    return [flow.before(turn, floor) for flow in others]
+def ahead_of(
+    turn: float, floor: float, others: Sequence[Flow], waiting: float | None = None
+) -> Work:
+    """What of the other flows goes before a turn. `waiting`: how many jobs wait
+    besides those that were counted, about, if that is known."""
+    counted = total(flow.before(turn, floor) for flow in others)
+    beyond = total(flow.beyond(turn, floor) for flow in others)
+    if waiting is not None and beyond.jobs > waiting:
+        beyond = beyond.scaled(waiting / beyond.jobs)
+    return counted + beyond

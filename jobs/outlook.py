@@ -19,7 +19,6 @@ from jobs.estimates import (
     ahead_of,
     service,
     start_after,
-    total,
     turn_of,
     work_of,
 )
@@ -97,23 +96,25 @@ def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]
         charge = tokens + model.fill * (mine.max_tokens + subject.max_tokens)
         turn = turn_of(model.virtual, model.floor, max(1.0, charge), weight)
     flows = run(engine, outlook_statements.FLOWS, keys | {"most_flows": _MOST_FLOWS})
-    works = ahead_of(turn, model.floor, [_flow(row) for row in flows])
+    others = [_flow(row) for row in flows]
     higher = _higher(subject.priority)
     released = run(
         engine, outlook_statements.RELEASED, keys | {"turn": turn, "higher": higher}
     )[0]  # fmt: skip
-    above = sum(w.jobs for row, w in zip(flows, works, strict=True) if row.priority in higher)
-    beside = sum(w.jobs for row, w in zip(flows, works, strict=True) if row.priority not in higher)
-    cut = any(row.cut for row in flows)
     let_through = Work(released.jobs, 0.25 * released.expected, released.expected, released.most)
-    ahead = total([own, let_through, *works])
+    counted = own.jobs + sum(flow.jobs for flow in others)
+    waiting = None if model.waiting is None else max(0.0, model.waiting - counted)
+    cut = Work(more=any(row.cut for row in flows))
+    ahead = own + let_through + ahead_of(turn, model.floor, others, waiting) + cut
+    sent = [flow.before(turn, model.floor).jobs for flow in others]
+    above = sum(n for row, n in zip(flows, sent, strict=True) if row.priority in higher)
     before = Before(
         higher=above + released.higher,
         own=own.jobs,
-        others=beside + released.jobs - released.higher,
-        more=own.more or cut,
+        others=sum(sent) - above + released.jobs - released.higher,
+        more=ahead.more or any(flow.beyond(turn, model.floor).jobs >= 1 for flow in others),
     )
-    return before, ahead if not cut else ahead + Work(more=True)
+    return before, ahead
 
 
 def _higher(priority: Priority) -> list[str]:

@@ -20,7 +20,10 @@ SELECT clock_timestamp() AS now, p.paused_at, p.reason AS pause_reason,
   d.broker_ok, d.broker_since, extract(epoch FROM clock_timestamp() - d.seen_at)::float8
     AS dispatcher_age_s,
   coalesce(t.weight, 1)::float8 AS tenant_weight, coalesce(s.virtual, 0)::float8 AS virtual,
-  coalesce(s.fill, 1)::float8 AS fill
+  coalesce(s.fill, 1)::float8 AS fill,
+  -- What Postgres believes to be the number of waiting jobs, of all models.
+  (SELECT CASE WHEN reltuples >= 0 THEN reltuples END FROM pg_class
+   WHERE oid = to_regclass('ix_jobs_waiting'))::float8 AS waiting
 FROM (VALUES (1)) one
 LEFT JOIN paused_models p ON p.model = :model AND p.version = :version
 LEFT JOIN model_clocks c ON c.model = :model AND c.version = :version

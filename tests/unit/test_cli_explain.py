@@ -64,13 +64,13 @@ def explanation(**changes: Any) -> Answer:
 def test_a_waiting_job_is_explained_in_words(server: ScriptedServer, lmaas: Lmaas) -> None:
     server.script = [explanation()]
     code, out, _ = lmaas("explain", "job-1")
+    ahead = "1,000 of higher priority, 4 of your own, 230 of other tenants"
     assert code == 0
     assert out.splitlines() == [
         "job-1 is queued on echo@1",
         "because   others first (tenant_share)",
         "also      Redis is away (broker_down)",
-        "ahead     about 1,234 jobs "
-        "(1,000 of higher priority, 4 of your own, 230 of other tenants)",
+        f"ahead     about 1,234 jobs ({ahead})",
         "starts    in about 1 min 0 s (between 30.0 s and 2 min 30 s)",
         "ends      in about 1 min 5 s (between 31.0 s and no known end)",
     ]

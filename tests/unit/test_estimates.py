@@ -94,9 +94,15 @@ def test_more_slots_and_more_speed_never_give_a_later_start(chance: random.Rando
     assert not_earlier(less, start_after(ahead, running, quicker))
 
 
+def before(flow: Flow, turn: float, floor: float, waiting: float | None = None) -> Work:
+    return ahead_of(turn, floor, [flow], waiting)
+
+
 def test_a_later_turn_never_lets_less_of_a_flow_go_before(chance: random.Random) -> None:
     flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
-    sooner, later = flow.before(turn, floor), flow.before(turn + chance.uniform(0, 900), floor)
+    waiting = chance.choice([None, 0.0, 70.0])
+    sooner = before(flow, turn, floor, waiting)
+    later = before(flow, turn + chance.uniform(0, 900), floor, waiting)
     for name in ("jobs", "least", "expected", "most"):
         assert getattr(later, name) >= getattr(sooner, name) - 1e-9
 
@@ -105,29 +111,34 @@ def test_a_flow_sends_no_more_than_its_share_and_no_more_than_it_has(
     chance: random.Random,
 ) -> None:
     flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
-    sent = flow.before(turn, floor)
+    sent = before(flow, turn, floor)
     share = flow.weight * max(0.0, turn - max(floor, flow.virtual))
     assert sent.expected <= share + 1e-6
+    assert flow.before(turn, floor).jobs <= flow.jobs + 1e-9
     if not flow.more:
         assert sent.jobs <= flow.jobs + 1e-9
 
 
-def test_what_of_a_flow_was_not_counted_goes_on_like_the_rest() -> None:
+def test_what_of_a_flow_was_not_counted_goes_on_like_the_rest_as_far_as_there_is_any() -> None:
     counted = Flow(weight=1, virtual=0, fill=1, jobs=10, prompt_tokens=0, max_tokens=1_000)
     turn = 5_000.0
-    assert counted.before(turn, 0).jobs == 10
-    more = replace(counted, more=True).before(turn, 0)
+    assert before(counted, turn, 0).jobs == 10
+    more = before(replace(counted, more=True), turn, 0)
     assert more.jobs == pytest.approx(50)
     assert more.least == pytest.approx(250)  # of the ten that were seen
     assert more.expected == pytest.approx(5_000)
+    few = before(replace(counted, more=True), turn, 0, waiting=5)
+    assert few.jobs == pytest.approx(15)
+    assert few.expected == pytest.approx(1_500)
 
 
 def test_equal_flows_share_equally_and_weights_count() -> None:
     own = turn_of(virtual=0, floor=100, charge=500, weight=1)
     equal = Flow(weight=1, virtual=0, fill=1, jobs=100, prompt_tokens=0, max_tokens=10_000)
     heavy = replace(equal, weight=8)
-    ahead = ahead_of(own, 100, [equal, heavy])
-    assert [work.expected for work in ahead] == pytest.approx([500, 4_000])
+    sent = [before(flow, own, 100).expected for flow in (equal, heavy)]
+    assert sent == pytest.approx([500, 4_000])
+    assert ahead_of(own, 100, [equal, heavy]).expected == pytest.approx(4_500)
 
 
 def test_a_free_slot_means_now_and_a_full_engine_does_not() -> None:
