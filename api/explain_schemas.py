@@ -21,8 +21,8 @@ class PositionAnswer(Answer):
     ahead: int
     more: bool
     higher_priority: int
-    own: int = Field(description="of the same tenant and class")
-    other_tenants: int = Field(description="of the same class or a lower one")
+    own: int = Field(description="of the same tenant, in its class or a lower one")
+    other_tenants: int = Field(description="by their shares, in its class or a lower one")
 
 
 class IntervalAnswer(Answer):

@@ -97,24 +97,31 @@ def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]
         turn = turn_of(model.virtual, model.floor, max(1.0, charge), weight)
     flows = run(engine, outlook_statements.FLOWS, keys | {"most_flows": _MOST_FLOWS})
     others = [_flow(row) for row in flows]
-    higher = _higher(subject.priority)
-    released = run(
-        engine, outlook_statements.RELEASED, keys | {"turn": turn, "higher": higher}
-    )[0]  # fmt: skip
+    bounds = {"turn": turn, "higher": _higher(subject.priority)}
+    released = run(engine, outlook_statements.RELEASED, keys | bounds)[0]
     let_through = Work(released.jobs, 0.25 * released.expected, released.expected, released.most)
     counted = own.jobs + sum(flow.jobs for flow in others)
     waiting = None if model.waiting is None else max(0.0, model.waiting - counted)
     cut = Work(more=any(row.cut for row in flows))
     ahead = own + let_through + ahead_of(turn, model.floor, others, waiting) + cut
-    sent = [flow.before(turn, model.floor).jobs for flow in others]
-    above = sum(n for row, n in zip(flows, sent, strict=True) if row.priority in higher)
-    before = Before(
-        higher=above + released.higher,
-        own=own.jobs,
-        others=sum(sent) - above + released.jobs - released.higher,
-        more=ahead.more or any(flow.beyond(turn, model.floor).jobs >= 1 for flow in others),
-    )
-    return before, ahead
+    more = ahead.more or any(flow.beyond(turn, model.floor).jobs >= 1 for flow in others)
+    sent = [
+        (row, flow.before(turn, model.floor).jobs) for row, flow in zip(flows, others, strict=True)
+    ]
+    return _whose(subject, sent, own.jobs, released, more=more), ahead
+
+
+def _whose(
+    subject: Subject, sent: Sequence[tuple[Any, float]], own: float, released: Any, *, more: bool
+) -> Before:
+    """The counted jobs by cause: of higher classes, the tenant's own, others'."""
+    parts = {"higher": float(released.higher), "own": own + released.own, "others": 0.0}
+    parts["others"] += released.jobs - released.higher - released.own
+    higher = _higher(subject.priority)
+    for row, jobs in sent:
+        mine = "own" if row.tenant_id == subject.tenant_id else "others"
+        parts["higher" if row.priority in higher else mine] += jobs
+    return Before(**parts, more=more)
 
 
 def _higher(priority: Priority) -> list[str]:

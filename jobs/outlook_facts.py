@@ -35,8 +35,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """How many jobs go before one, and whose: of higher classes, of its own
-    flow, of others. `more`: at least so many."""
+    """How many jobs go before one, and whose: of higher classes, else the
+    tenant's own, or of other tenants. `more`: at least so many."""
 
     higher: float = 0.0
     own: float = 0.0

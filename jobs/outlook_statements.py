@@ -68,9 +68,11 @@ RELEASED = text("""
 SELECT count(*)::int AS jobs, coalesce(sum(max_tokens), 0)::float8 AS most,
        coalesce(sum(least(max_tokens, greatest(0, charged - prompt_tokens))), 0)::float8
          AS expected,
-       count(*) FILTER (WHERE priority = ANY (CAST(:higher AS text[])))::int AS higher
-FROM (SELECT priority, prompt_tokens, max_tokens, charged FROM jobs
-      WHERE model = :model AND version = :version AND state = 'queued'
+       (count(*) FILTER (WHERE above))::int AS higher,
+       (count(*) FILTER (WHERE NOT above AND tenant_id = :tenant_id))::int AS own
+FROM (SELECT priority = ANY (CAST(:higher AS text[])) AS above, tenant_id, prompt_tokens,
+             max_tokens, charged
+      FROM jobs WHERE model = :model AND version = :version AND state = 'queued'
         AND released_at IS NOT NULL AND turn < :turn ORDER BY turn LIMIT :most) ahead
 """)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.outlook_facts import MOST_COUNTED, Outlook, at
+from jobs.outlook_facts import Outlook, at
 from jobs.states import State
 from jobs.wording import clock, count, exit_of, jobs_of, seconds
 
@@ -163,7 +163,7 @@ def _turn(job: Any, seen: Outlook) -> list[Reason]:
         text = f"about {count(higher)} {jobs_of(higher)} of higher priority go before it"
         found.append((before.higher, Reason("queued_behind_priority", text)))
     if rest:
-        found.append((before.own + before.others, Reason("tenant_share", _share(job, seen))))
+        found.append((before.own + before.others, Reason("tenant_share", _share(seen))))
     found.sort(key=lambda item: -item[0])
     busy = seen.running >= seen.model.slots
     if not found and busy:
@@ -173,16 +173,16 @@ def _turn(job: Any, seen: Outlook) -> list[Reason]:
     return [reason for _, reason in found] if busy or before.jobs >= seen.model.slots else []
 
 
-def _share(job: Any, seen: Outlook) -> str:
+def _share(seen: Outlook) -> str:
     before = seen.before
     own, others = round(before.own if before else 0), round(before.others if before else 0)
     told = []
     if own:
-        more = "more than " if own >= MOST_COUNTED else ""
-        told.append(f"{more}{count(own)} {jobs_of(own)} of your own")
+        told.append(f"{count(own)} {jobs_of(own)} of your own")
     if others:
-        told.append(f"about {count(others)} that other tenants have a right to by their shares")
-    return f"in the class {job.priority}, {' and '.join(told)} go before it"
+        told.append(f"{count(others)} {jobs_of(others)} of other tenants, by their fair shares,")
+    more = "more than" if before and before.more else "about"
+    return f"{more} {' and '.join(told)} go before it"
 
 
 def _deadline(job: Any, seen: Outlook) -> list[Reason]:

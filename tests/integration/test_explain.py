@@ -178,6 +178,21 @@ def test_higher_classes_and_shares_are_told_apart(served: FrontDoor) -> None:
     assert moment(told.start.expected) > moment(told.as_of)
 
 
+def test_own_jobs_are_told_apart_from_those_of_other_tenants(served: FrontDoor) -> None:
+    other = served.key(Scope.JOBS, tenant="other")
+    for _ in range(10):  # some of them released, some not
+        served.accepted(priority="batch")
+        served.submit(GOOD | {"priority": "batch"}, key=other)
+    served.manager.release("echo", 1, target=8)
+    last = served.accepted(priority="batch").id
+    told = explain(served, last)
+    assert told.position is not None
+    # The other tenant's ten have the same size and weight, so all of them go first.
+    assert (told.position.own, told.position.other_tenants) == (10, 10)
+    assert codes(told) == ["tenant_share"]
+    assert "10 jobs of your own and 10 jobs of other tenants" in told.reasons[0].message
+
+
 def test_a_running_job_says_since_when_and_where(served: FrontDoor) -> None:
     id = served.accepted().id
     release_all(served.manager)

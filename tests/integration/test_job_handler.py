@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from tests.integration.job_samples import (
     rows,
     state_of,
 )
+from workers.confidence import Confidence
 from workers.engines.echo import EchoEngine
 from workers.held_jobs import HeldJobs
 from workers.identity import Identity
@@ -70,6 +72,7 @@ class Bench:
         self.writer = ResultWriter(
             task_manager=self.manager, identity=self.identity, held=self.held, hints=hints
         )
+        self.confidence = Confidence()
         self.handler = JobHandler(
             identity=self.identity,
             claims=self.manager,
@@ -77,6 +80,7 @@ class Bench:
             held=self.held,
             writer=self.writer,
             hints=hints,
+            confidence=self.confidence,
         )
         self.broken: list[BaseException] = []
         echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)
@@ -129,6 +133,22 @@ def test_a_bell_runs_what_is_released_and_tells_how_it_ended(bench: Bench) -> No
     assert set(told.values()) <= {"succeeded"}
     assert [bench.view(id).text for id in ids] == ["hi"] * 3
     assert len(bench.held) == bench.held.in_engine == 0
+
+
+def test_after_a_crash_loop_one_job_runs_alone_before_the_others(bench: Bench) -> None:
+    bench.confidence.careful = True
+    long, *others = [
+        bench.submit(a_job(bench.tenant_id, prompt="one by one"[:n])) for n in (8, 2, 2)
+    ]
+    bench.handler.start(bench.server)
+    bench.handler.run([long])  # returns when that job has ended
+    assert bench.view(long).is_terminal
+    eventually(lambda: all(bench.view(id).is_terminal for id in others), within_s=10)
+    first_end = bench.view(long).finished_at
+    assert first_end is not None
+    started = [bench.view(id).started_at for id in others]
+    # The engine is done before the result is committed, hence a moment's grace.
+    assert all(at is not None and at > first_end - timedelta(milliseconds=200) for at in started)
 
 
 def test_a_bell_without_jobs_and_with_foreign_ids_is_a_no_op(bench: Bench) -> None:

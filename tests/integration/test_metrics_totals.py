@@ -161,7 +161,7 @@ def test_a_prediction_that_was_wrong_is_counted_as_outside(door: FrontDoor) -> N
     assert found["finish"].count == 1
 
 
-def test_a_cancelled_or_retried_job_proves_no_estimate_wrong(door: FrontDoor) -> None:
+def test_a_cancelled_job_proves_no_estimate_wrong(door: FrontDoor) -> None:
     serve(door)
     id = door.accepted().id
     door.get(f"/v1/jobs/{id}/explain")
