@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import Engine, text
 
 from jobs.database import run
-from jobs.records import NOTABLE
+from jobs.notable_events import NOTABLE
 
 # (name, model, version) -> total
 Totals = Mapping[tuple[str, str, int], int]

@@ -64,10 +64,11 @@ def work_of(jobs: int, max_tokens: int, fill: float, *, more: bool = False) -> W
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What waits of one tenant in one class, as far as it was counted."""
+    """What waits of one tenant in one class, as far as it was counted; the turn
+    of its first job begins at `start`."""
 
     weight: float
-    virtual: float
+    start: float
     fill: float
     jobs: int
     prompt_tokens: int
@@ -79,30 +80,31 @@ class Flow:
         """Tokens that release charges for all of it."""
         return max(1.0, self.prompt_tokens + self.fill * self.max_tokens)
 
-    def before(self, turn: float, floor: float) -> Work:
+    def before(self, turn: float) -> Work:
         """What was counted of it and goes before a job with that turn."""
-        part = min(1.0, self._part(turn, floor))
+        part = min(1.0, self._part(turn))
         whole = work_of(self.jobs, self.max_tokens, self.fill)
         return whole.scaled(part)
 
-    def beyond(self, turn: float, floor: float) -> Work:
+    def beyond(self, turn: float) -> Work:
         """What goes before that turn besides, if there is so much of it: what was
         not counted is taken to be like the rest, and may be none."""
-        part = self._part(turn, floor) - 1.0
+        part = self._part(turn) - 1.0
         if not self.more or part <= 0:
             return Work()
         whole = work_of(self.jobs, self.max_tokens, self.fill).scaled(part)
         return Work(whole.jobs, 0.0, whole.expected, whole.most)
 
-    def _part(self, turn: float, floor: float) -> float:
+    def _part(self, turn: float) -> float:
         """Its share until that turn, as a part of what was counted."""
-        share = self.weight * max(0.0, turn - max(floor, self.virtual))
+        share = self.weight * max(0.0, turn - self.start)
         return share / self.charge if self.jobs else 0.0
 
 
-def turn_of(virtual: float, floor: float, charge: float, weight: float) -> float:
-    """The turn of a job whose flow is charged that much up to its own end."""
-    return max(floor, virtual) + charge / weight
+def turn_of(start: float, ahead: float, own_floor: float, own: float, weight: float) -> float:
+    """The turn of a job before which its own flow, from `start` on, is charged for
+    `ahead` tokens, and which cannot begin before its own floor."""
+    return max(start + ahead / weight, own_floor) + own / weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +175,11 @@ def service(own: Work, capacity: Capacity) -> Interval:
     return Interval(own.least / fast, own.expected / speed, own.most / slow + _SLACK_S)
 
 
-def ahead_of(
-    turn: float, floor: float, others: Sequence[Flow], waiting: float | None = None
-) -> Work:
+def ahead_of(turn: float, others: Sequence[Flow], waiting: float | None = None) -> Work:
     """What of the other flows goes before a turn. `waiting`: how many jobs wait
     besides those that were counted, about, if that is known."""
-    counted = total(flow.before(turn, floor) for flow in others)
-    beyond = total(flow.beyond(turn, floor) for flow in others)
+    counted = total(flow.before(turn) for flow in others)
+    beyond = total(flow.beyond(turn) for flow in others)
     if waiting is not None and beyond.jobs > waiting:
         beyond = beyond.scaled(waiting / beyond.jobs)
     return counted + beyond

@@ -86,28 +86,29 @@ def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]
         "model": subject.model, "version": subject.version, "tenant_id": subject.tenant_id,
         "priority": subject.priority.value, "most": MOST_COUNTED,
     }  # fmt: skip
-    weight = model.tenant_weight * CLASS_WEIGHT[subject.priority]
     own = Work()
     turn = subject.turn
     if turn is None:
         mine = run(engine, outlook_statements.OWN, keys | {"rank": subject.rank})[0]
         own = work_of(mine.jobs, mine.max_tokens, model.fill, more=mine.jobs >= MOST_COUNTED)
-        tokens = mine.prompt_tokens + subject.prompt_tokens
-        charge = tokens + model.fill * (mine.max_tokens + subject.max_tokens)
-        turn = turn_of(model.virtual, model.floor, max(1.0, charge), weight)
+        turn = turn_of(
+            max(model.virtual, _floor(mine.floor, model)),
+            mine.prompt_tokens + model.fill * mine.max_tokens,
+            _floor(subject.floor, model),
+            subject.prompt_tokens + model.fill * subject.max_tokens,
+            model.tenant_weight * CLASS_WEIGHT[subject.priority],
+        )
     flows = run(engine, outlook_statements.FLOWS, keys | {"most_flows": _MOST_FLOWS})
-    others = [_flow(row) for row in flows]
+    others = [_flow(row, model) for row in flows]
     bounds = {"turn": turn, "higher": _higher(subject.priority)}
     released = run(engine, outlook_statements.RELEASED, keys | bounds)[0]
     let_through = Work(released.jobs, 0.25 * released.expected, released.expected, released.most)
     counted = own.jobs + sum(flow.jobs for flow in others)
     waiting = None if model.waiting is None else max(0.0, model.waiting - counted)
     cut = Work(more=any(row.cut for row in flows))
-    ahead = own + let_through + ahead_of(turn, model.floor, others, waiting) + cut
-    more = ahead.more or any(flow.beyond(turn, model.floor).jobs >= 1 for flow in others)
-    sent = [
-        (row, flow.before(turn, model.floor).jobs) for row, flow in zip(flows, others, strict=True)
-    ]
+    ahead = own + let_through + ahead_of(turn, others, waiting) + cut
+    more = ahead.more or any(flow.beyond(turn).jobs >= 1 for flow in others)
+    sent = [(row, flow.before(turn).jobs) for row, flow in zip(flows, others, strict=True)]
     return _whose(subject, sent, own.jobs, released, more=more), ahead
 
 
@@ -128,10 +129,15 @@ def _higher(priority: Priority) -> list[str]:
     return [p.value for p in Priority if CLASS_WEIGHT[p] > CLASS_WEIGHT[priority]]
 
 
-def _flow(row: Any) -> Flow:
+def _floor(came: float | None, model: Any) -> float:
+    """Where a turn cannot begin before; a job for later has no floor until it is due."""
+    return float(model.floor if came is None else came)
+
+
+def _flow(row: Any, model: Any) -> Flow:
     return Flow(
         weight=row.tenant_weight * CLASS_WEIGHT[Priority(row.priority)],
-        virtual=row.virtual,
+        start=max(row.virtual, _floor(row.floor, model)),
         fill=row.fill,
         jobs=row.jobs,
         prompt_tokens=row.prompt_tokens,

@@ -29,6 +29,7 @@ class Subject:
     prompt_tokens: int
     max_tokens: int
     turn: float | None = None
+    floor: float | None = None
     run_at: datetime | None = None
     running_since: datetime | None = None
 
@@ -88,6 +89,7 @@ def subject_of(row: Any) -> Subject:
         prompt_tokens=row.prompt_tokens,
         max_tokens=row.max_tokens,
         turn=row.turn if released else None,
+        floor=row.floor,
         run_at=row.run_at,
         running_since=row.started_at if row.state == State.RUNNING else None,
     )

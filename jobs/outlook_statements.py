@@ -6,7 +6,7 @@ from sqlalchemy import text
 JOB = text("""
 SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
        max_tokens, completion_tokens, submitted_at, started_at, finished_at, run_at, expires_at,
-       deadline, attempt, errors, crashes, suspect_group, worker_id, cancel_requested,
+       deadline, floor, attempt, errors, crashes, suspect_group, worker_id, cancel_requested,
        finish_reason, error_code
 FROM jobs WHERE id = :id AND tenant_id = :tenant_id
 """)
@@ -79,8 +79,9 @@ FROM (SELECT priority = ANY (CAST(:higher AS text[])) AS above, tenant_id, promp
 # What waits of the job's own flow before it.
 OWN = text("""
 SELECT count(*)::int AS jobs, coalesce(sum(prompt_tokens), 0)::int8 AS prompt_tokens,
-       coalesce(sum(max_tokens), 0)::int8 AS max_tokens
-FROM (SELECT prompt_tokens, max_tokens FROM jobs
+       coalesce(sum(max_tokens), 0)::int8 AS max_tokens,
+       (array_agg(floor ORDER BY rank))[1] AS floor
+FROM (SELECT prompt_tokens, max_tokens, floor, rank FROM jobs
       WHERE model = :model AND version = :version AND tenant_id = :tenant_id
         AND priority = :priority AND state = 'queued' AND released_at IS NULL
         AND rank < :rank ORDER BY rank LIMIT :most) ahead
@@ -105,7 +106,7 @@ WITH RECURSIVE leap AS (
 )
 SELECT f.tenant_id, f.priority, coalesce(t.weight, 1)::float8 AS tenant_weight,
   coalesce(s.virtual, 0)::float8 AS virtual, coalesce(s.fill, 1)::float8 AS fill,
-  w.jobs, w.prompt_tokens, w.max_tokens, w.seen >= part.rows AS more,
+  w.floor, w.jobs, w.prompt_tokens, w.max_tokens, w.seen >= part.rows AS more,
   part.flows >= :most_flows AS cut
 FROM flows f CROSS JOIN part
 LEFT JOIN tenants t ON t.id = f.tenant_id
@@ -114,8 +115,9 @@ LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
 CROSS JOIN LATERAL (
   SELECT count(*) AS seen, (count(*) FILTER (WHERE due))::int AS jobs,
     coalesce(sum(prompt_tokens) FILTER (WHERE due), 0)::int8 AS prompt_tokens,
-    coalesce(sum(max_tokens) FILTER (WHERE due), 0)::int8 AS max_tokens
-  FROM (SELECT prompt_tokens, max_tokens,
+    coalesce(sum(max_tokens) FILTER (WHERE due), 0)::int8 AS max_tokens,
+    (array_agg(floor ORDER BY rank) FILTER (WHERE due))[1] AS floor
+  FROM (SELECT prompt_tokens, max_tokens, floor, rank,
                run_at IS NULL OR run_at <= clock_timestamp() AS due
         FROM jobs WHERE model = :model AND version = :version AND tenant_id = f.tenant_id
           AND priority = f.priority AND state = 'queued' AND released_at IS NULL

@@ -29,14 +29,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
+from jobs.notable_events import NOTABLE
 
 Moment = DateTime(timezone=True)
 NOW = text("clock_timestamp()")
-# Events that /metrics counts; the rest are the daily bread.
-NOTABLE = (
-    "kind IN ('cancelled', 'expired', 'failed') "
-    "OR reason IN ('worker_died_alone', 'worker_died_with_others', 'lease_lost')"
-)
 
 
 class TenantRecord(Base):

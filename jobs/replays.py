@@ -1,7 +1,8 @@
-"""Replaying many finished jobs at once, by filter; used by the Task Manager alone.
+"""Running finished jobs' inputs again as new jobs; used by the Task Manager alone.
 
-A job that was replayed before is passed over, so a replay that was interrupted
-goes on where it stopped, and a repeated one adds nothing.
+One by its id, or many at once by filter. By filter a job that was replayed before
+is passed over, so a replay that was interrupted goes on where it stopped, and a
+repeated one adds nothing.
 """
 
 import json
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from jobs import statements
+from jobs.database import run
 from jobs.ids import new_id
 from jobs.job_views import MATCHES, JobFilter
 from jobs.states import CLASS_OFFSET_S
@@ -31,12 +34,13 @@ WITH pairs AS (
   SELECT * FROM unnest(CAST(:new_ids AS uuid[]), CAST(:old_ids AS uuid[])) AS t(new_id, old_id)
 ), job AS (
   INSERT INTO jobs (id, replay_of, tenant_id, task, model, version, priority, client_address,
-                    rank, prompt_tokens, max_tokens, max_attempts)
-  SELECT new_id, id, tenant_id, task, model, version, priority, :client_address,
+                    rank, floor, prompt_tokens, max_tokens, max_attempts)
+  SELECT new_id, old.id, tenant_id, task, old.model, old.version, priority, :client_address,
          clock_timestamp()
            + make_interval(secs => CAST(CAST(:offsets_s AS jsonb) ->> priority AS float8)),
-         prompt_tokens, max_tokens, max_attempts
-  FROM pairs JOIN jobs ON jobs.id = old_id
+         coalesce(c.floor, 0), prompt_tokens, max_tokens, max_attempts
+  FROM pairs JOIN jobs old ON old.id = old_id
+  LEFT JOIN model_clocks c ON c.model = old.model AND c.version = old.version
   ON CONFLICT (id) DO NOTHING RETURNING id, replay_of
 ), input AS (
   INSERT INTO job_inputs (job_id, input, parameters, labels)
@@ -46,6 +50,23 @@ WITH pairs AS (
 INSERT INTO job_events (job_id, kind, attempt, reason) SELECT id, 'queued', 0, 'replay' FROM job
 RETURNING job_id
 """)
+
+
+def replay_one(engine: Engine, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
+    """See `TaskManager.replay`."""
+    values = {
+        "id": new_id(),
+        "old_id": job_id,
+        "tenant_id": tenant_id,
+        "client_address": client_address,
+        "offsets_s": _offsets(),
+    }
+    rows = run(engine, statements.REPLAY, values)
+    return rows[0].job_id if rows else None
+
+
+def _offsets() -> str:
+    return json.dumps({priority.value: s for priority, s in CLASS_OFFSET_S.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +87,13 @@ def replay(
     if dry or not old_ids:
         return [Replay(id, None) for id in old_ids]
     new_ids = [new_id() for _ in old_ids]
-    offsets_s = {priority.value: s for priority, s in CLASS_OFFSET_S.items()}
     connection.execute(
         _REPLAY,
         {
             "new_ids": new_ids,
             "old_ids": old_ids,
             "client_address": client_address,
-            "offsets_s": json.dumps(offsets_s),
+            "offsets_s": _offsets(),
         },
     )
     return [Replay(old, new) for old, new in zip(old_ids, new_ids, strict=True)]

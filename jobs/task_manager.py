@@ -25,7 +25,6 @@ from jobs.envelopes import (
     Released,
 )
 from jobs.errors import IdempotencyConflict
-from jobs.ids import new_id
 from jobs.job_views import JobFilter
 from jobs.replays import Replay
 from jobs.states import CLASS_OFFSET_S, State
@@ -81,20 +80,12 @@ class TaskManager:
     def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or
         None if there is no such job of this tenant that has ended."""
-        values = {
-            "id": new_id(),
-            "old_id": job_id,
-            "tenant_id": tenant_id,
-            "client_address": client_address,
-            "offsets_s": json.dumps({p.value: s for p, s in CLASS_OFFSET_S.items()}),
-        }
-        rows = run(self._engine, statements.REPLAY, values)
-        return rows[0].job_id if rows else None
+        return replays.replay_one(self._engine, tenant_id, job_id, client_address)
 
     def replay_many(
         self, tenant_id: UUID, wanted: JobFilter, client_address: str, *, dry: bool
     ) -> Sequence[Replay]:
-        """The same for the jobs that a filter means, see `jobs.replays`."""
+        """The same for the jobs that a filter means (`jobs.replays`)."""
         return transact(
             self._engine, lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry)
         )

@@ -1,6 +1,7 @@
 """Dead letters are found by what happened to them, and replayed by the same filters."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 from api.explain_schemas import ReplayAnswer
 from api.schemas import JobList
+from jobs import replays
+from jobs.job_views import JobFilter
 from jobs.keys import Scope
+from tests.conditions import eventually
 from tests.integration.front_door import FrontDoor, front_door, read, refusal
-from tests.integration.job_samples import a_worker, at_once, failure, release_all, row, rows, value
+from tests.integration.job_samples import a_worker, failure, release_all, row, rows, value
 
 
 @pytest.fixture
@@ -72,11 +76,18 @@ def test_a_replay_by_filter_makes_new_jobs_once(door: FrontDoor) -> None:
     assert door.jobs() == 7
 
 
-def test_two_replays_at_once_make_no_job_twice(door: FrontDoor) -> None:
-    _, ids = failed(door, 20)
-    answers = at_once(*[lambda: replay(door, error_code="engine_failed")] * 4)
-    assert sorted(pair.id for answer in answers for pair in answer.data) == sorted(ids)
-    assert door.jobs() == 40
+def test_a_replay_waits_for_another_one_and_then_finds_nothing_left(door: FrontDoor) -> None:
+    _, ids = failed(door, 3)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    wanted = JobFilter(error_code="engine_failed", limit=1_000)
+    with ThreadPoolExecutor(1) as pool:
+        with door.engine.begin() as connection:
+            first = replays.replay(connection, door.tenant_id, wanted, "", dry=False)
+            second = pool.submit(replay, door, error_code="engine_failed")
+            eventually(lambda: value(door.engine, waiting) == 1, what="the second one waits")
+        assert second.result(timeout=30).data == []
+    assert sorted(str(pair.old_id) for pair in first) == sorted(ids)
+    assert door.jobs() == 6
 
 
 def test_a_long_replay_goes_on_where_it_stopped(door: FrontDoor) -> None:

@@ -34,7 +34,7 @@ def a_flow(chance: random.Random) -> Flow:
     jobs = chance.choice([0, 1, 3, 40, 900])
     return Flow(
         weight=chance.choice([0.5, 1.0, 8.0, 64.0]),
-        virtual=chance.uniform(0, 900),
+        start=chance.uniform(0, 900),
         fill=chance.uniform(0, 1),
         jobs=jobs,
         prompt_tokens=jobs * chance.randint(1, 900),
@@ -94,15 +94,15 @@ def test_more_slots_and_more_speed_never_give_a_later_start(chance: random.Rando
     assert not_earlier(less, start_after(ahead, running, quicker))
 
 
-def before(flow: Flow, turn: float, floor: float, waiting: float | None = None) -> Work:
-    return ahead_of(turn, floor, [flow], waiting)
+def before(flow: Flow, turn: float, waiting: float | None = None) -> Work:
+    return ahead_of(turn, [flow], waiting)
 
 
 def test_a_later_turn_never_lets_less_of_a_flow_go_before(chance: random.Random) -> None:
-    flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
+    flow, turn = a_flow(chance), chance.uniform(0, 2_000)
     waiting = chance.choice([None, 0.0, 70.0])
-    sooner = before(flow, turn, floor, waiting)
-    later = before(flow, turn + chance.uniform(0, 900), floor, waiting)
+    sooner = before(flow, turn, waiting)
+    later = before(flow, turn + chance.uniform(0, 900), waiting)
     for name in ("jobs", "least", "expected", "most"):
         assert getattr(later, name) >= getattr(sooner, name) - 1e-9
 
@@ -110,35 +110,36 @@ def test_a_later_turn_never_lets_less_of_a_flow_go_before(chance: random.Random)
 def test_a_flow_sends_no_more_than_its_share_and_no_more_than_it_has(
     chance: random.Random,
 ) -> None:
-    flow, floor, turn = a_flow(chance), chance.uniform(0, 900), chance.uniform(0, 2_000)
-    sent = before(flow, turn, floor)
-    share = flow.weight * max(0.0, turn - max(floor, flow.virtual))
+    flow, turn = a_flow(chance), chance.uniform(0, 2_000)
+    sent = before(flow, turn)
+    share = flow.weight * max(0.0, turn - flow.start)
     assert sent.expected <= share + 1e-6
-    assert flow.before(turn, floor).jobs <= flow.jobs + 1e-9
+    assert flow.before(turn).jobs <= flow.jobs + 1e-9
     if not flow.more:
         assert sent.jobs <= flow.jobs + 1e-9
 
 
 def test_what_of_a_flow_was_not_counted_goes_on_like_the_rest_as_far_as_there_is_any() -> None:
-    counted = Flow(weight=1, virtual=0, fill=1, jobs=10, prompt_tokens=0, max_tokens=1_000)
+    counted = Flow(weight=1, start=0, fill=1, jobs=10, prompt_tokens=0, max_tokens=1_000)
     turn = 5_000.0
-    assert before(counted, turn, 0).jobs == 10
-    more = before(replace(counted, more=True), turn, 0)
+    assert before(counted, turn).jobs == 10
+    more = before(replace(counted, more=True), turn)
     assert more.jobs == pytest.approx(50)
     assert more.least == pytest.approx(250)  # of the ten that were seen
     assert more.expected == pytest.approx(5_000)
-    few = before(replace(counted, more=True), turn, 0, waiting=5)
+    few = before(replace(counted, more=True), turn, waiting=5)
     assert few.jobs == pytest.approx(15)
     assert few.expected == pytest.approx(1_500)
 
 
 def test_equal_flows_share_equally_and_weights_count() -> None:
-    own = turn_of(virtual=0, floor=100, charge=500, weight=1)
-    equal = Flow(weight=1, virtual=0, fill=1, jobs=100, prompt_tokens=0, max_tokens=10_000)
+    own = turn_of(start=0, ahead=0, own_floor=100, own=500, weight=1)
+    assert turn_of(start=0, ahead=300, own_floor=100, own=500, weight=1) == 800
+    equal = Flow(weight=1, start=100, fill=1, jobs=100, prompt_tokens=0, max_tokens=10_000)
     heavy = replace(equal, weight=8)
-    sent = [before(flow, own, 100).expected for flow in (equal, heavy)]
+    sent = [before(flow, own).expected for flow in (equal, heavy)]
     assert sent == pytest.approx([500, 4_000])
-    assert ahead_of(own, 100, [equal, heavy]).expected == pytest.approx(4_500)
+    assert ahead_of(own, [equal, heavy]).expected == pytest.approx(4_500)
 
 
 def test_a_free_slot_means_now_and_a_full_engine_does_not() -> None:
