@@ -7,7 +7,7 @@ them the checker judges everything since the beginning.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,13 +108,13 @@ class Arena:
             self.stack.stop(*names)
 
     @contextmanager
-    def armed(self, **failpoints: str) -> Iterator[list[str]]:
+    def armed(self, points: Mapping[str, str], **settings: str) -> Iterator[list[str]]:
         """Workers for `echo` with a failpoint each, by a word of their name; one
         that dies of it stays dead."""
-        names = [f"worker.{word}" for word in failpoints]
-        for name, point in zip(names, failpoints.values(), strict=True):
-            self.stack.start(name, LMAAS_FAILPOINTS=point, LMAAS_RESTART_PAUSE_S="300",
-                             LMAAS_STEP_S="0.5")  # fmt: skip
+        names = [f"worker.{word}" for word in points]
+        for name, point in zip(names, points.values(), strict=True):
+            own = {"LMAAS_FAILPOINTS": point, "LMAAS_RESTART_PAUSE_S": "300"}
+            self.stack.start(name, **own, **settings)
         try:
             for name in names:
                 self.wait_ready(name)
