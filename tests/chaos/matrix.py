@@ -34,8 +34,10 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_WORKERS}::test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged",
     ),
     ("Redis kill -9, back empty; FLUSHALL", "idle, in flight, backlog"): (
-        f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
-        "and_it_comes_back_empty",
+        (
+            f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
+            "and_it_comes_back_empty"
+        ),
         f"{_AWAY}::test_a_flushed_redis_idle_in_flight_and_with_a_backlog",
     ),
     ("Redis frozen, black-holed, reset, CLIENT KILL", "load"): (
@@ -44,14 +46,18 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_AWAY}::test_after_all_that_bells_are_heard_again",
     ),
     ("Redis down for minutes", "hundreds of submits"): (
-        f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
-        "and_it_comes_back_empty",
+        (
+            f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
+            "and_it_comes_back_empty"
+        ),
         f"{_AWAY}::test_a_process_starts_serves_and_leaves_within_its_bound_without_redis",
     ),
     ("Postgres restarts every few seconds", "all phases"): (
         f"{_AWAY}::test_a_postgres_that_restarts_in_every_phase_of_many_jobs_loses_none",
-        f"{_AWAY}::test_without_postgres_nothing_is_accepted_and_what_was_accepted_"
-        "is_finished_later",
+        (
+            f"{_AWAY}::test_without_postgres_nothing_is_accepted_and_what_was_accepted_"
+            "is_finished_later"
+        ),
         f"{_AWAY}::test_a_read_only_postgres_is_as_good_as_none",
     ),
     ("Postgres black-holed for one worker", "mid-decode"): (
@@ -70,7 +76,9 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_ECHO}::test_garbage_among_the_hints_is_a_no_op",
     ),
     ("cancel against complete", "thousands"): (
-        "tests/integration/test_task_manager_races.py::"
-        "test_in_300_races_an_acknowledged_cancel_never_is_a_success",
+        (
+            "tests/integration/test_task_manager_races.py::"
+            "test_in_300_races_an_acknowledged_cancel_never_is_a_success"
+        ),
     ),
 }

@@ -12,7 +12,7 @@ NAMED = sorted({test for tests in MATRIX.values() for test in tests})
 TOOLS = {"test_checker.py", "test_fault_proxy.py", "test_matrix.py"}
 
 
-def tests_of(path: str) -> set[str]:
+def named_in(path: str) -> set[str]:
     """The names of a file's tests."""
     tree = ast.parse((ROOT / path).read_text())
     return {
@@ -24,14 +24,14 @@ def tests_of(path: str) -> set[str]:
 
 @pytest.mark.parametrize("test", NAMED)
 def test_a_named_test_exists(test: str) -> None:
-    assert test in tests_of(test.partition("::")[0])
+    assert test in named_in(test.partition("::")[0])
 
 
 def test_every_fault_test_of_this_room_proves_a_row() -> None:
     files = {f"tests/chaos/{path.name}" for path in (ROOT / "tests" / "chaos").glob("test_*.py")
              if path.name not in TOOLS}  # fmt: skip
-    own = set().union(*map(tests_of, files))
+    own = set().union(*map(named_in, files))
     # It looks at the logs that all the others left.
-    own -= {"tests/chaos/test_servers_away.py::"
-            "test_no_process_log_shows_a_prompt_a_password_or_a_traceback"}  # fmt: skip
+    own -= {("tests/chaos/test_servers_away.py::"
+            "test_no_process_log_shows_a_prompt_a_password_or_a_traceback")}  # fmt: skip
     assert own <= set(NAMED)
