@@ -14,7 +14,7 @@ from dispatcher.cluster_manager import ClusterManager
 from dispatcher.job_dispatcher import JobDispatcher
 from dispatcher.observer import Observer
 from dispatcher.reaper import reap
-from jobs import logs
+from jobs import failpoints, logs
 from jobs.components import DISPATCHER, EVERY_S
 from jobs.database import open_engine
 from jobs.errors import BadSettings, DatabaseUnavailable
@@ -37,6 +37,7 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(f"dispatcher does not start: {error.message}")
     logs.configure(settings, "dispatcher")
+    failpoints.arm(settings.failpoints)
     end_process_with_any_thread()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

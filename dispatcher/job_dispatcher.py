@@ -12,6 +12,7 @@ from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import Capacity, ClusterManager
 from dispatcher.flow_book import FlowBook
 from jobs.envelopes import Released
+from jobs.failpoints import reach
 from jobs.releases import MOST_FLOWS
 from jobs.task_manager import TaskManager
 
@@ -50,10 +51,12 @@ class JobDispatcher:
         model = (capacity.model, capacity.version)
         count, least = 0, 2
         for _ in range(_ROUNDS):
+            reach("dispatcher.releasing")
             released = self._release(model, BUFFER * capacity.slots, least)
             count += len(released.ids)
             # Full workers claim when a slot frees; a bell would only cost them time.
             if released.ids and not released.backlog:
+                reach("dispatcher.released")
                 self._ringer.ring(queue_name(*model), released.ids)
             if not released.unsure:
                 break

@@ -19,6 +19,7 @@ from api.services import Services
 from jobs import job_views, predictions
 from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest
+from jobs.failpoints import reach
 from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.outlook_facts import Outlook
@@ -44,7 +45,9 @@ def blueprint(services: Services) -> APIBlueprint:
         foretold = _foretell(services, body, new, idempotency)
         wait_s = _preferred_wait_s()
         with services.notifier.waiter(new.id) as waiter:
+            reach("web.submitting")
             accepted = services.task_manager.submit(new, idempotency)
+            reach("web.submitted")
             services.hints.wake_dispatcher(accepted.id)
             if foretold is not None and accepted.submitted_at:
                 predictions.record(services.engine, new.id, "submit", foretold)
