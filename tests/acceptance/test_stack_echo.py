@@ -1,11 +1,13 @@
 """The Procfile's processes through the front door, with the echo engine."""
 
 import json
+import os
 import selectors
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,8 +334,21 @@ def test_garbage_in_the_bell_queue_is_a_no_op(junk: str, stack: Stack, redis: Re
     assert (after.id, after.pid) == (before.id, before.pid)
 
 
-def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> None:
+class Bomb:
+    """What a pickle can do to who opens it: here it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_forged_bells_are_no_ops(
+    stack: Stack, redis: Redis, celery: Celery, tmp_path: Path
+) -> None:
     before = worker(stack)
+    bomb = Bomb(tmp_path / "opened")
     queue = queue_name("echo", 1)
     nobody = "018f0000-0000-7000-8000-000000000000"
     forged: list[dict[str, Any]] = [
@@ -345,6 +360,7 @@ def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> 
         {"kwargs": {"ids": [nobody]}},
         {"kwargs": {"command": "rm"}},
         {"args": [[nobody]], "serializer": "pickle"},
+        {"args": [bomb], "serializer": "pickle"},
         {"args": [[nobody]], "countdown": 3_600},
     ]
     for message in forged:
@@ -355,6 +371,7 @@ def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> 
         assert said(submit(stack, wait=20)) == "hello"
     after = worker(stack)
     assert (after.id, after.pid, after.busy) == (before.id, before.pid, 0)
+    assert not bomb.folder.exists()
 
 
 def test_garbage_among_the_hints_is_a_no_op(stack: Stack, redis: Redis) -> None:
