@@ -143,12 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cancels", type=int, default=300, help="for each case")
     parser.add_argument("--model", type=Path, default=SMOLLM2)
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     command = "python -m benchmarks.cancel_latency " + " ".join(sys.argv[1:])
     figures: dict[str, dict[str, Any]] = {}
     print(f"{'cancel to next job, ms':34}{'p50':>8}{'p99':>8}{'most':>8}   (from 200 on: p50 p99)")
     for case in cases(arguments.model):
+        if arguments.only not in case.name:
+            continue
         found = measure(case, arguments.cancels, arguments.seed)
         sent, answered = ([value[name] for value in found] for name in ("sent_ms", "answered_ms"))
         print(f"{case.name:34}{percentile(sent, 0.5):8.1f}{percentile(sent, 0.99):8.1f}"

@@ -309,6 +309,18 @@ def test_three_hundred_jobs_from_eight_clients_all_come_back(stack: Stack) -> No
     assert {job.attempt for job in jobs} == {1}
 
 
+def test_a_running_job_leaves_nothing_in_the_broker(stack: Stack, redis: Redis) -> None:
+    """A bell is acknowledged before it runs: one that is not would be delivered
+    again with every broken connection, and lies in Redis for as long as the job."""
+    before = redis.hlen("unacked")  # of workers that other tests have killed
+    long = submit(stack, "b" * (20 * SPEED)).id
+    running(stack, long)
+    eventually(lambda: redis.hlen("unacked") <= before, within_s=5)
+    assert get(stack, long).status == State.RUNNING
+    cancel(stack, long)
+    assert get(stack, long, wait=20).status == State.CANCELLED
+
+
 GARBAGE = [
     "",
     "junk",

@@ -20,6 +20,8 @@ _DURABLE = "tests/integration/test_durability.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 
+_ROLLING = "tests/chaos/test_rolling_restart.py"
+
 _STATEMENTS = "jobs/statements.py"
 _WORKER_STATEMENTS = "jobs/worker_statements.py"
 
@@ -126,6 +128,15 @@ RECOVERY = (
         "workers/job_handler.py",
         "self._room.wait(timeout=_LOOK_EVERY_S)", "self._room.wait()",
         (f"{_HANDLER}::test_a_cancelled_job_ends_with_the_beginning_of_its_text",),
+    ),
+    Mutant(
+        "drain", "a drain gives its jobs back by itself, before its lease ends",
+        "workers/worker.py",
+        "returned = self._task_manager.give_back(worker_id, [held.job.id for held in rest])",
+        "returned = list(rest)",
+        (
+            f"{_ROLLING}::test_a_rolling_restart_of_everything_under_load_loses_fails_and_charges_nothing",
+        ),
     ),
     Mutant(
         "alone", "a crash is charged only to a job that was alone in the engine",
@@ -250,7 +261,7 @@ BELLS = (
     Mutant(
         "early-ack", "bells are acknowledged before they run",
         "bells/celery_app.py", "task_acks_late=False", "task_acks_late=True",
-        (f"{_AWAY}::test_without_redis_jobs_are_accepted_and_run_and_it_may_come_back_empty",),
+        (f"{_ECHO}::test_a_running_job_leaves_nothing_in_the_broker",),
     ),
     Mutant(
         "json-only", "no pickle is opened that came over Redis",
