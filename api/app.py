@@ -9,7 +9,7 @@ from api import auth, errors, metrics
 from api.routes import health, job_history, jobs_routes, keys_routes, operations
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
-from jobs import logs
+from jobs import failpoints, logs
 from jobs.errors import InvalidJson
 from jobs.settings import load
 from jobs.threads import end_process_with_any_thread
@@ -41,6 +41,7 @@ def create_app() -> OpenAPI:
     """The application of one web process, from the environment."""
     settings = load()
     logs.configure(settings, "web")
+    failpoints.arm(settings.failpoints)
     end_process_with_any_thread()
     return build(open_services(settings))
 

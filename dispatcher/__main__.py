@@ -13,7 +13,7 @@ from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import ClusterManager
 from dispatcher.job_dispatcher import JobDispatcher
 from dispatcher.reaper import reap
-from jobs import logs
+from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings, DatabaseUnavailable
 from jobs.settings import Settings, load
@@ -35,6 +35,7 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(f"dispatcher does not start: {error.message}")
     logs.configure(settings, "dispatcher")
+    failpoints.arm(settings.failpoints)
     end_process_with_any_thread()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

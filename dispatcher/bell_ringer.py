@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from bells.celery_app import PUBLISH_FAULTS, Bell
+from jobs.failpoints import reach
 
 # Ids for people and Flower to read; more in one message would help nobody.
 _MOST_IDS = 100
@@ -62,6 +63,7 @@ class BellRinger:
 
     def _send(self, queue: str, ids: Sequence[UUID]) -> None:
         try:
+            reach("dispatcher.ringing")
             self._bell.ring(queue, ids)
         except PUBLISH_FAULTS as error:
             log.warning("bell on %s not sent (%s); workers look by themselves",

@@ -8,6 +8,7 @@ Safe in several processes at once.
 from bells.celery_app import queue_name
 from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import Capacity, ClusterManager
+from jobs.failpoints import reach
 from jobs.task_manager import TaskManager
 
 # Released and not yet claimed, as a multiple of the slots: enough that no slot
@@ -31,10 +32,12 @@ class JobDispatcher:
         return sum(self._release(capacity) for capacity in self._cluster.capacities())
 
     def _release(self, capacity: Capacity) -> int:
+        reach("dispatcher.releasing")
         released = self._task_manager.release(
             capacity.model, capacity.version, target=BUFFER * capacity.slots
         )
         # Full workers claim when a slot frees; a bell would only cost them time.
         if released.ids and not released.backlog:
+            reach("dispatcher.released")
             self._ringer.ring(queue_name(capacity.model, capacity.version), released.ids)
         return len(released.ids)

@@ -9,6 +9,7 @@ import logging
 from sqlalchemy import Engine
 
 from jobs import leases
+from jobs.failpoints import reach
 from jobs.states import State
 from jobs.task_manager import TaskManager
 
@@ -19,6 +20,7 @@ def reap(engine: Engine, task_manager: TaskManager) -> int:
     """Ends overdue leases and reclaims their jobs; returns how many wait again."""
     for worker_id in leases.end_overdue(engine):
         log.warning("worker %s did not renew its lease; its jobs go to others", worker_id)
+    reach("dispatcher.reaping")
     for job_id in task_manager.expire():
         log.info("job %s waited too long and is expired", job_id)
     reclaimed = task_manager.reclaim()

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs import failpoints
 from jobs.errors import BadSettings
 
 
@@ -28,6 +29,11 @@ def _redis(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://")):
         raise ValueError("expected redis://:password@host:port/0, or rediss:// for TLS")
     return url
+
+
+def _failpoints(text: str) -> str:
+    failpoints.parse(text)
+    return text
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -87,6 +93,10 @@ class Settings(BaseSettings):
 
     echo_poison: str = Field(
         default="", description="a prompt with this text ends the echo worker: for tests of that"
+    )
+
+    failpoints: Annotated[str, AfterValidator(_failpoints)] = Field(
+        default="", description="where this process dies, sleeps or fails: for tests of that"
     )
 
     # flower

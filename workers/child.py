@@ -12,7 +12,7 @@ import sys
 
 from sqlalchemy import Connection
 
-from jobs import logs
+from jobs import failpoints, logs
 from jobs.database import open_engine, transact
 from jobs.errors import BadSettings, LmaasError
 from jobs.settings import Settings, load
@@ -56,6 +56,7 @@ def main() -> None:
         print(f"worker does not start: {error.message}", file=sys.stderr)  # noqa: T201
         sys.exit(exit_codes.CONFIG)
     logs.configure(settings, f"worker:{settings.model}")
+    failpoints.arm(settings.failpoints)
     try:
         Worker(settings, _resolve(settings)).run()
     except LmaasError as error:

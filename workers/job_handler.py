@@ -13,6 +13,7 @@ from uuid import UUID
 from bells.hints import Hints
 from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
+from jobs.failpoints import reach
 from jobs.spec import Parameters
 from jobs.states import State
 from jobs.task_manager import TaskManager
@@ -70,6 +71,7 @@ class JobHandler:
     def run(self, ids: Sequence[UUID]) -> dict[str, str]:
         """A bell: claims what fits, waits until that has ended here, and says
         how. `ids` are the jobs it was rung for; other workers may have them."""
+        reach("worker.rung")
         try:
             claimed = self._claim()
         except DatabaseUnavailable as error:
@@ -104,6 +106,7 @@ class JobHandler:
             if free <= 0 or self._stopped.is_set():
                 return []
             model, version = self._identity.model, self._identity.version
+            reach("worker.claiming")
             jobs = self._claims.claim(worker_id, model, version, free)
             if self._identity.worker_id != worker_id:
                 return []  # the lease is over, and these go with it
@@ -113,9 +116,10 @@ class JobHandler:
                 if (older := self._held.get(held.job.id)) is not None:
                     self.drop(older)
                 self._held.add(held)
-        for held in claimed:
-            self._begin(server, held)
         if claimed:
+            reach("worker.claimed")
+            for held in claimed:
+                self._begin(server, held)
             self._hints.wake_dispatcher()
         return claimed
 

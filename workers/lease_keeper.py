@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from jobs import leases
 from jobs.errors import DatabaseUnavailable
+from jobs.failpoints import reach
 from jobs.settings import Settings
 from workers.identity import Identity
 
@@ -126,6 +127,7 @@ class LeaseKeeper:
         return True
 
     def _renew(self, worker_id: UUID) -> bool:
+        reach("worker.renewing")
         renewed = leases.renew(
             self._engine,
             worker_id,

@@ -15,6 +15,7 @@ from typing import Protocol
 from uuid import UUID
 
 from jobs.errors import EngineFailed, LmaasError
+from jobs.failpoints import reach
 from workers.engines.protocol import Chunk, Engine, Partial, Request
 
 _IDLE_S = 0.5
@@ -132,6 +133,7 @@ class ModelServer:
 
     def _step(self) -> None:
         self._step_began = time.monotonic()
+        reach("worker.decoding")
         chunks = self._engine.step()
         self._step_began = None
         if chunks:

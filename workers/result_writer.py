@@ -12,6 +12,7 @@ from uuid import UUID
 from bells.hints import Hints
 from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable
+from jobs.failpoints import reach
 from jobs.states import State
 from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJob, HeldJobs
@@ -91,7 +92,9 @@ class ResultWriter:
     def _finish(self, worker_id: UUID, outcomes: list[Outcome]) -> dict[UUID, State]:
         """What was committed. Ids that are missing are asked for once more: a
         first try whose answer was lost may have been committed meanwhile."""
+        reach("worker.finishing")
         states = self._task_manager.finish(worker_id, outcomes)
+        reach("worker.finished")
         missing = [outcome for outcome in outcomes if outcome.id not in states]
         return states | self._task_manager.finish(worker_id, missing) if missing else states
 

@@ -18,6 +18,7 @@ from api.services import Services
 from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest
+from jobs.failpoints import reach
 from jobs.job_views import JobFilter, JobView
 from jobs.keys import Scope
 from jobs.spec import Submit
@@ -41,7 +42,9 @@ def blueprint(services: Services) -> APIBlueprint:
             return errors.of_validation(bad.error, ("input",))
         wait_s = _preferred_wait_s()
         with services.notifier.waiter(new.id) as waiter:
+            reach("web.submitting")
             accepted = services.task_manager.submit(new, idempotency)
+            reach("web.submitted")
             services.hints.wake_dispatcher(accepted.id)
             ended = waiter.wait(wait_s) if waiter and wait_s and accepted.submitted_at else None
         if accepted.submitted_at is None:

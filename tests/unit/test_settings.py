@@ -67,6 +67,7 @@ def test_a_missing_url_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         ("LMAAS_MODEL", "", "at least 1 character"),
         ("LMAAS_ECHO_TOKENS_PER_S", "-3", "greater than or equal to 0"),
         ("LMAAS_PROCESS_ID", "seven", "UUID"),
+        ("LMAAS_FAILPOINTS", "worker.napping=kill@1", "no failpoint is named 'worker.napping'"),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable_and_what_was_expected(

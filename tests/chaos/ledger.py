@@ -1,0 +1,160 @@
+"""What Postgres and Redis hold after a run, as plain rows: the inside view."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from jobs.database import run
+from jobs.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `jobs`."""
+
+    id: UUID
+    tenant_id: UUID
+    state: str
+    attempt: int
+    crashes: int
+    errors: int
+    worker_id: UUID | None
+    cancel_requested: bool
+    completion_tokens: int | None
+    finish_reason: str | None
+    error_code: str | None
+    replay_of: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of `job_events`."""
+
+    job_id: UUID
+    kind: str
+    attempt: int
+    worker_id: UUID | None
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A row of `job_results`."""
+
+    job_id: UUID
+    attempt: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """A row of `workers`."""
+
+    id: UUID
+    process_id: UUID
+    pid: int
+    started_at: datetime
+    lease_until: datetime
+    ended_at: datetime | None
+    died: bool
+    stale_writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row of `idempotency_keys`, with its tenant's name."""
+
+    tenant: str
+    key: str
+    job_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All of it. `events` are in order; `tenants` are names by id."""
+
+    jobs: dict[UUID, Job] = field(default_factory=dict)
+    events: dict[UUID, list[Event]] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    workers: dict[UUID, Incarnation] = field(default_factory=dict)
+    keys: list[Key] = field(default_factory=list)
+    tenants: dict[UUID, str] = field(default_factory=dict)
+
+    def states(self, id: UUID) -> list[State]:
+        """The states a job went through; wishes and remarks are left out."""
+        known = {state.value for state in State}
+        return [State(event.kind) for event in self.events.get(id, []) if event.kind in known]
+
+    def stale_writes(self) -> int:
+        """How many writes the fence refused. Each process counts on over its incarnations."""
+        most: dict[UUID, int] = {}
+        for worker in self.workers.values():
+            most[worker.process_id] = max(most.get(worker.process_id, 0), worker.stale_writes)
+        return sum(most.values())
+
+
+def _rows(engine: Engine, sql: str) -> list[Any]:
+    return list(run(engine, text(sql), {}))
+
+
+def read_ledger(engine: Engine) -> Ledger:
+    """The whole ledger. Read it at rest: it is several statements."""
+    events: dict[UUID, list[Event]] = defaultdict(list)
+    for row in _rows(engine, "SELECT job_id, kind, attempt, worker_id, reason, at "
+                             "FROM job_events ORDER BY job_id, id"):  # fmt: skip
+        events[row.job_id].append(Event(*row))
+    jobs = _rows(
+        engine,
+        "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
+        "completion_tokens, finish_reason, error_code, replay_of FROM jobs ORDER BY id",
+    )
+    results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
+    workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
+                            "stale_writes FROM workers ORDER BY started_at")  # fmt: skip
+    keys = _rows(engine, "SELECT t.name, k.key, k.job_id FROM idempotency_keys k "
+                         "JOIN tenants t ON t.id = k.tenant_id")  # fmt: skip
+    tenants = _rows(engine, "SELECT id, name FROM tenants")
+    return Ledger(
+        jobs={row.id: Job(*row) for row in jobs},
+        events=dict(events),
+        results=[Result(*row) for row in results],
+        workers={row.id: Incarnation(*row) for row in workers},
+        keys=[Key(*row) for row in keys],
+        tenants={row.id: row.name for row in tenants},
+    )
+
+
+def unfinished(engine: Engine) -> int:
+    """Jobs that wait or run."""
+    query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
+    return int(_rows(engine, query)[0][0])
+
+
+def redis_contents(redis: Redis) -> dict[str, str]:
+    """Every key and its value as text, whatever its type."""
+    found = {}
+    for key in redis.scan_iter(count=1_000):
+        match redis.type(key):
+            case "string":
+                value: Any = redis.get(key)
+            case "list":
+                value = redis.lrange(key, 0, -1)
+            case "set":
+                value = sorted(redis.smembers(key))
+            case "zset":
+                value = redis.zrange(key, 0, -1, withscores=True)
+            case "hash":
+                value = redis.hgetall(key)
+            case "stream":
+                value = redis.xrange(key)
+            case _:
+                continue  # it ended between the two looks
+        found[str(key)] = json.dumps(value, default=repr)
+    return found
