@@ -42,8 +42,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """The run that was asked for."""
     seed, duration_s = arguments.seed, arguments.duration
     if arguments.mode == "random":
-        return Plan("random", Site(settings=_ECHO), Work((20, 300), knocks_per_s=3), both_schedules(seed),
-                    clients=16, duration_s=duration_s)  # fmt: skip
+        work = Work((20, 300), knocks_per_s=3)
+        return Plan("random", Site(settings=_ECHO), work, both_schedules(seed), clients=16,
+                    duration_s=duration_s)  # fmt: skip
     if arguments.mode == "echo":
         lanes = every(5, kill_of_one, seed), every(7, flush, seed), every(20, restart, seed)
         return Plan("echo", Site(settings=_ECHO), Work((60, 140), cancels=0.05), lanes,

@@ -40,7 +40,8 @@ class Run:
 
     def say(self, text: str) -> None:
         """A line with the run's own time."""
-        print(f"{self.seconds():7.1f} s  {text}", flush=True)
+        # In one write: several rows of faults speak at once.
+        print(f"{self.seconds():7.1f} s  {text}\n", end="", flush=True)
 
 
 Lane = Callable[[Run], None]

@@ -33,7 +33,8 @@ class Fault:
     def __str__(self) -> str:
         for_whom = f" {self.target}" if self.target else ""
         where = f" at {self.point}" if self.point else ""
-        return f"{self.kind}{for_whom}{where}, {self.hold_s:.1f} s"
+        how_long = f", {self.hold_s:.1f} s" if self.hold_s else ""
+        return f"{self.kind}{for_whom}{where}{how_long}"
 
 
 Act = Callable[[World, Fault, threading.Event], None]
