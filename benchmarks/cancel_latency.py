@@ -37,7 +37,7 @@ _PATIENCE_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Case:
     """One engine under load: `tokens_per_s` is the echo engine's speed, `words`
-    make the prompt."""
+    make the prompt; `threads` are torch's, 0 for as many as there are cores."""
 
     name: str
     model: str
@@ -45,6 +45,7 @@ class Case:
     words: str
     tokens_per_s: int = 0
     folder: Path | None = None
+    threads: int = 0
 
 
 @contextmanager
@@ -58,6 +59,7 @@ def running(case: Case) -> Iterator[load.Http]:
         stack = Stack(folder, database_url=postgres.start(), redis_url=valkey.start(),
                       LMAAS_MODEL=case.model, LMAAS_SLOTS=str(case.slots), LMAAS_LEASE_S="45",
                       LMAAS_HEARTBEAT_S="10", LMAAS_DRAIN_S="1", LMAAS_DEVICE="cpu",
+                      LMAAS_THREADS=str(case.threads),
                       LMAAS_ECHO_TOKENS_PER_S=str(case.tokens_per_s))  # fmt: skip
         try:
             if case.folder is None:
@@ -134,7 +136,12 @@ def cases(model: Path) -> list[Case]:
         for slots in (8, 64)
     ]
     if (model / "config.json").is_file():
-        found.append(Case("SmolLM2-135M, 8 slots", "bench", 8, "and so on " * 8, folder=model))
+        # As many threads as cores wait for each other by spinning: when anything
+        # else wants a core, a step takes as long as the scheduler likes.
+        found += [
+            Case(f"SmolLM2-135M, 8 slots, {words}", "bench", 8, "and so on " * 8, 0, model, threads)
+            for words, threads in (("a thread a core", 0), ("1 thread", 1))
+        ]
     return found
 
 
