@@ -84,6 +84,14 @@ class Stack:
         """The process id of a started process."""
         return self._children[name].pid
 
+    def has_ended(self, name: str) -> bool:
+        """Whether a started process is no more."""
+        return self._children[name].poll() is not None
+
+    def forget(self, name: str) -> None:
+        """Takes note of a process that ended by itself."""
+        self._children.pop(name).wait(timeout=10)
+
     def signal(self, name: str, number: signal.Signals) -> None:
         """Sends a signal to one process, not to its children."""
         os.kill(self.pid(name), number)

@@ -21,7 +21,7 @@ from tests.chaos.ledger import Job, Ledger, read_ledger
 
 # What stays in Redis for good: kombu's tables of queues, and hints for a
 # dispatcher that is away, which are bounded.
-LASTING_KEYS = ("_kombu.binding.*", "lmaas:hint:dispatcher")
+LASTING_KEYS = ("_kombu.*", "lmaas:hint:dispatcher")
 # A claim that races the end of its worker's lease may be told this much after it.
 _RACE = timedelta(seconds=2)
 

@@ -48,8 +48,10 @@ class LoggedClient:
 
         def ask() -> str | None:
             response = self.try_submit(prompt, key=key, **more)
-            taken = response is not None and response.status_code in (200, 202)
-            return str(response.json()["id"]) if response is not None and taken else None
+            if response is None or response.status_code >= 500:
+                return None
+            assert response.status_code in (200, 202), response.text
+            return str(response.json()["id"])
 
         return eventually(ask, within_s=within_s, what="a submit was accepted")
 

@@ -1,211 +1,215 @@
 """Postgres or Redis goes away and comes back: what was accepted is not lost."""
 
 import os
+import random
 import signal
+import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from redis import Redis
+from sqlalchemy import text
 
-from jobs.database import open_engine
-from jobs.settings import Settings
-from lmaas.local.postgres import EmbeddedPostgres
-from lmaas.local.valkey import EmbeddedValkey
-from migrations.__main__ import upgrade
+from tests.chaos.arena import CANARY, SPEED, Arena
+from tests.chaos.fault_proxy import Way
+from tests.chaos.history import Kind, Server
 from tests.conditions import eventually
-from tests.invariants import check_all_ended, unfinished
-from tests.stack import Stack
 
-SPEED = 100  # tokens, which are bytes, a second
+Fault = Callable[[Arena], None]
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A server of these tests' own."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("own"), fsync=False)
-    engine = create_engine(server.start())
-    with engine.connect() as connection:
-        upgrade(connection)
-    engine.dispose()
-    yield server
-    server.remove()
+@contextmanager
+def no_redis(arena: Arena) -> Iterator[None]:
+    """Killed; it comes back empty."""
+    arena.valkey.kill()
+    try:
+        with arena.history.away(Server.REDIS):
+            yield
+    finally:
+        arena.valkey.wipe()
+        arena.valkey.start()
 
 
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server of these tests' own, that forgets all when it dies."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), append_only=False)
-    server.start()
-    yield server
-    server.stop()
+@contextmanager
+def no_postgres(arena: Arena, *, killed: bool = False) -> Iterator[None]:
+    arena.postgres.kill() if killed else arena.postgres.stop()
+    try:
+        with arena.history.away(Server.POSTGRES):
+            yield
+    finally:
+        arena.postgres.start()
 
 
-@pytest.fixture(scope="module")
-def running(
-    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    stack = Stack(
-        tmp_path_factory.mktemp("stack"),
-        database_url=postgres.url,
-        redis_url=valkey.url,
-        LMAAS_DEVICE="cpu",  # or the worker imports torch to look for another
-        LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
-        LMAAS_DRAIN_S="3",
-    )
-    stack.command("models_store", "echo")
-    stack.start("web", "dispatcher", "housekeeper", "worker")
-    stack.ready()
-    yield stack
-    stack.close()
-
-
-@pytest.fixture(scope="module")
-def engine(postgres: EmbeddedPostgres, valkey: EmbeddedValkey) -> Iterator[Engine]:
-    given = {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url}
-    engine = open_engine(Settings.model_validate(given), application="tests")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def stack(running: Stack, engine: Engine) -> Iterator[Stack]:
-    """Before and after each test: one worker with one process id, all jobs ended."""
-    before = worker(running)["pid"]
-    yield running
-    eventually(lambda: unfinished(engine) == 0, within_s=30)
-    check_all_ended(engine)
-    running.ready()
-    assert worker(running)["pid"] == before  # the model was not loaded again
-
-
-def worker(stack: Stack) -> Any:
-    [found] = stack.http.get("/v1/workers").json()["data"]
-    return found
-
-
-def post(stack: Stack, prompt: str = "hello", *, wait: int = 0) -> Any:
-    body = {"task": "generate", "model": "echo", "input": {"prompt": prompt}}
-    body["parameters"] = {"max_tokens": len(prompt)}
-    headers = {"Prefer": f"wait={wait}"} if wait else {}
-    return stack.http.post("/v1/jobs", json=body, headers=headers)
-
-
-def accepted(stack: Stack, prompt: str = "hello", *, within_s: float = 2.0) -> str:
-    """A job that was taken, and quickly."""
+def bells_are_heard(arena: Arena) -> bool:
+    """By bells and hints a job takes milliseconds; by looking alone up to seconds."""
     began = time.monotonic()
-    response = post(stack, prompt)
-    assert response.status_code == 202, response.text
-    assert time.monotonic() - began < within_s
-    return str(response.json()["id"])
+    response = arena.client.try_submit("a", wait_s=10)
+    assert response is not None and response.status_code == 200
+    return time.monotonic() - began < 0.4
 
 
-def result(stack: Stack, id: str) -> str:
-    job = stack.http.get(f"/v1/jobs/{id}?wait=30").json()
-    assert job["status"] == "succeeded", job
-    return str(job["result"]["text"])
-
-
-def test_without_redis_jobs_are_accepted_and_run_and_it_may_come_back_empty(
-    stack: Stack, valkey: EmbeddedValkey
+def test_hundreds_of_submits_without_redis_are_accepted_and_run_and_it_comes_back_empty(
+    arena: Arena, rng: random.Random
 ) -> None:
-    long = accepted(stack, "x" * SPEED)
-    valkey.kill()
-    try:
-        ids = [accepted(stack, f"job {number}") for number in range(20)]
-        assert [result(stack, id) for id in ids] == [f"job {number}" for number in range(20)]
-        assert result(stack, long) == "x" * SPEED
-        ready = stack.http.get("/health/ready")
-        assert ready.status_code == 200
-        assert ready.json()["checks"]["redis"] == "unavailable"
-        waiting = accepted(stack, "y" * 30 * SPEED)
-        assert stack.http.post(f"/v1/jobs/{waiting}/cancel").status_code == 200
-        job = stack.http.get(f"/v1/jobs/{waiting}?wait=10").json()
-        assert job["status"] == "cancelled"
-    finally:
-        valkey.wipe()
-        valkey.start()
-    check = "/health/ready"
-    eventually(lambda: stack.http.get(check).json()["checks"]["redis"] == "ok", within_s=10)
-    assert result(stack, accepted(stack)) == "hello"
-
-
-def test_with_a_frozen_redis_jobs_are_accepted_and_run(
-    stack: Stack, valkey: EmbeddedValkey
-) -> None:
-    assert valkey.pid is not None
-    os.kill(valkey.pid, signal.SIGSTOP)
-    try:
-        ids = [accepted(stack, f"job {number}") for number in range(20)]
-        assert [result(stack, id) for id in ids] == [f"job {number}" for number in range(20)]
-        assert stack.http.get("/health/live").status_code == 200
-        assert stack.http.get("/health/ready", timeout=5).status_code == 200
-    finally:
-        os.kill(valkey.pid, signal.SIGCONT)
-    assert result(stack, accepted(stack)) == "hello"
-
-
-def test_after_redis_was_away_bells_are_heard_again(stack: Stack, valkey: EmbeddedValkey) -> None:
-    valkey.kill()
-    valkey.wipe()
-    valkey.start()
-
-    def is_quick() -> bool:
+    long = arena.client.submit("x" * SPEED)
+    with no_redis(arena):
         began = time.monotonic()
-        assert post(stack, "a", wait=10).status_code == 200
-        return time.monotonic() - began < 0.4
+        ids = arena.submit(rng, 300, longest=20)
+        assert time.monotonic() - began < 60  # each by itself would wait for no Redis
+        arena.succeed([*ids[:20], long])
+        ready = arena.stack.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["checks"]["redis"]) == (200, "unavailable")
+        waiting = arena.client.submit("y" * 15 * SPEED)
+        assert arena.client.cancel(waiting)
+        assert arena.client.ended(waiting)["status"] == "cancelled"
+    arena.succeed(ids)
+    eventually(lambda: all(bells_are_heard(arena) for _ in range(5)), within_s=20)
 
-    # By bells and hints a job takes milliseconds; by looking alone up to seconds.
-    eventually(lambda: all(is_quick() for _ in range(5)), within_s=20)
+
+def test_a_flushed_redis_idle_in_flight_and_with_a_backlog(
+    arena: Arena, rng: random.Random
+) -> None:
+    with Redis.from_url(arena.valkey.url) as redis:
+        redis.flushall()
+        arena.succeed(arena.submit(rng, 4))
+        ids = arena.submit(rng, 12)
+        eventually(arena.running, within_s=10)
+        redis.flushall()
+        arena.succeed(ids)
+        ids = arena.submit(rng, 60)
+        for _ in range(5):
+            redis.flushall()
+        arena.succeed(ids)
+
+
+def frozen(arena: Arena) -> None:
+    os.kill(arena.valkey.pid or 0, signal.SIGSTOP)
+
+
+def black_holed(arena: Arena) -> None:
+    arena.redis_proxy.black_hole()
+
+
+def reset(arena: Arena) -> None:
+    arena.redis_proxy.reset()
+
+
+def half_closed(arena: Arena) -> None:
+    arena.redis_proxy.half_close(Way.DOWN)
+
+
+def slow(arena: Arena) -> None:
+    arena.redis_proxy.delay(up_s=0.3, down_s=0.3)
+
+
+def healed(arena: Arena) -> None:
+    os.kill(arena.valkey.pid or 0, signal.SIGCONT)
+    arena.redis_proxy.delay()
+    arena.redis_proxy.pass_through()
+
+
+@pytest.mark.parametrize("fault", [frozen, black_holed, reset, half_closed, slow],
+                         ids=lambda fault: fault.__name__)  # fmt: skip
+def test_with_a_redis_that_is_there_and_of_no_use_jobs_are_accepted_and_run(
+    fault: Fault, arena: Arena, rng: random.Random
+) -> None:
+    ids = arena.submit(rng, 8)
+    fault(arena)
+    try:
+        with arena.history.away(Server.REDIS):
+            ids += arena.submit(rng, 12, longest=20)
+            assert arena.stack.http.get("/health/ready", timeout=5).status_code == 200
+            arena.succeed(ids)
+    finally:
+        healed(arena)
+
+
+def test_connections_to_redis_are_killed_again_and_again_under_load(
+    arena: Arena, rng: random.Random
+) -> None:
+    ids: list[str] = []
+    with Redis.from_url(arena.valkey.url) as redis:
+        for _ in range(8):
+            ids += arena.submit(rng, 8)
+            redis.client_kill_filter(_type="pubsub")
+            redis.client_kill_filter(_type="normal", skipme=True)
+    arena.succeed(ids)
+    assert max(job["attempt"] for id in ids if (job := arena.client.get(id))) == 1
+
+
+def test_after_all_that_bells_are_heard_again(arena: Arena) -> None:
+    eventually(lambda: all(bells_are_heard(arena) for _ in range(5)), within_s=20)
+
+
+def test_a_process_starts_serves_and_leaves_within_its_bound_without_redis(
+    arena: Arena, rng: random.Random
+) -> None:
+    with no_redis(arena):
+        with arena.workers("worker.3"):
+            arena.succeed(arena.submit(rng, 4))
+            began = time.monotonic()
+        assert time.monotonic() - began < 3 + 3 + 4  # drain, last words, a slow machine
 
 
 def test_without_postgres_nothing_is_accepted_and_what_was_accepted_is_finished_later(
-    stack: Stack, postgres: EmbeddedPostgres, engine: Engine
+    arena: Arena,
 ) -> None:
-    prompts = [f"{number}" * (3 * SPEED) for number in range(8)]
-    ids = [accepted(stack, prompt) for prompt in prompts]
-    eventually(lambda: worker(stack)["busy"] == 8, within_s=10)
-    postgres.stop()
-    try:
+    ids = [arena.client.submit(f"{number}" * SPEED) for number in range(8)]
+    eventually(lambda: len(arena.running()) == 8, within_s=10)
+    with no_postgres(arena):
         for _ in range(3):
-            refused = post(stack)
-            assert refused.status_code == 503, refused.text
+            refused = arena.client.try_submit("no")
+            assert refused is not None and refused.status_code == 503
             assert int(refused.headers["Retry-After"]) > 0
             assert refused.json()["error"]["code"] == "database_unavailable"
-        read = stack.http.get(f"/v1/jobs/{ids[0]}")
-        assert read.status_code == 503
-        ready = stack.http.get("/health/ready")
+        assert arena.stack.http.get(f"/v1/jobs/{ids[0]}").status_code == 503
+        ready = arena.stack.http.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["checks"]["database"] == "unavailable"
         assert "Retry-After" in ready.headers
-        assert stack.http.get("/health/live", timeout=5).status_code == 200
-    finally:
-        postgres.start()
-    eventually(lambda: post(stack).status_code == 202, within_s=15)
-    assert [result(stack, id) for id in ids] == prompts
+        assert arena.stack.http.get("/health/live", timeout=5).status_code == 200
+    arena.client.submit("again")
+    arena.succeed(ids)
 
 
-def test_a_postgres_that_restarts_again_and_again_loses_nothing(
-    stack: Stack, postgres: EmbeddedPostgres
+def test_a_postgres_that_restarts_in_every_phase_of_many_jobs_loses_none(
+    arena: Arena, rng: random.Random
 ) -> None:
-    ids = []
-    for number in range(3):
-        postgres.kill() if number % 2 else postgres.stop()
-        postgres.start()
-        for _ in range(10):
-            response = post(stack, "between")
-            assert response.status_code in (202, 503)
-            if response.status_code == 202:
-                ids.append(response.json()["id"])
-    assert ids
-    assert {result(stack, id) for id in ids} == {"between"}
+    """Submits, cancels and polls go on meanwhile."""
+    over = threading.Event()
+    ids: list[str] = []
+
+    def load() -> None:
+        while not over.is_set():
+            id = arena.client.submit("p" * rng.randrange(1, 60))
+            ids.append(id)
+            if rng.random() < 0.2:
+                arena.client.cancel(id)
+            arena.client.get(id)
+
+    loads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in loads:
+        thread.start()
+    try:
+        for number in range(4):
+            enough = len(ids) + 20
+            eventually(lambda: len(ids) >= enough, within_s=20)  # noqa: B023 - called at once
+            with no_postgres(arena, killed=bool(number % 2)):
+                pass
+    finally:
+        over.set()
+        for thread in loads:
+            thread.join(timeout=60)
+    assert {arena.client.ended(id)["status"] for id in ids} <= {"succeeded", "cancelled"}
+    assert arena.history.entries(Kind.CANCEL)
 
 
-def make_read_only(engine: Engine, *, really: bool) -> None:
+def make_read_only(arena: Arena, *, really: bool) -> None:
     """As a server is after a failover, for all connections but this one."""
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-    with engine.connect() as connection:
+    with arena.engine.connect() as connection:
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.commit()
         name = connection.scalar(text("SELECT current_database()"))
@@ -217,54 +221,29 @@ def make_read_only(engine: Engine, *, really: bool) -> None:
         connection.invalidate()
 
 
-def test_a_read_only_postgres_is_as_good_as_none(stack: Stack, engine: Engine) -> None:
-    id = accepted(stack, "r" * SPEED)
-    eventually(lambda: worker(stack)["busy"] == 1, within_s=10)
-    make_read_only(engine, really=True)
+def test_a_read_only_postgres_is_as_good_as_none(arena: Arena) -> None:
+    id = arena.client.submit("r" * SPEED)
+    eventually(arena.running, within_s=10)
+    make_read_only(arena, really=True)
     try:
-        refused = post(stack)
-        assert refused.status_code == 503, refused.text
-        assert refused.json()["error"]["code"] == "database_unavailable"
-        # Its lease cannot be renewed and runs out: every loop has met the fault by then.
-        listed = "/v1/workers"
-        eventually(lambda: not stack.http.get(listed).json()["data"], within_s=10)
+        with arena.history.away(Server.POSTGRES):
+            refused = arena.client.try_submit("no")
+            assert refused is not None and refused.status_code == 503
+            assert refused.json()["error"]["code"] == "database_unavailable"
+            # No lease can be renewed and all run out: every loop has met the fault by then.
+            listed = "/v1/workers"
+            eventually(lambda: not arena.stack.http.get(listed).json()["data"], within_s=10)
     finally:
-        make_read_only(engine, really=False)
-    eventually(lambda: post(stack).status_code == 202, within_s=10)
-    assert result(stack, id) == "r" * SPEED
+        make_read_only(arena, really=False)
+    arena.succeed([id, arena.client.submit("writable again")])
 
 
-def test_a_worker_leaves_within_its_bound_while_redis_is_away(
-    stack: Stack, valkey: EmbeddedValkey
-) -> None:
-    stack.start("worker.2")
-    stack.ready(workers=2)
-    valkey.kill()
-    try:
-        began = time.monotonic()
-        stack.stop("worker.2")
-        assert time.monotonic() - began < 3 + 3 + 4  # drain, last words, a slow machine
-    finally:
-        valkey.start()
-
-
-def test_processes_start_without_redis_and_serve(stack: Stack, valkey: EmbeddedValkey) -> None:
-    valkey.kill()
-    try:
-        stack.start("worker.3")
-        stack.ready(workers=2)
-        assert result(stack, accepted(stack)) == "hello"
-        stack.stop("worker.3")
-    finally:
-        valkey.start()
-
-
-def test_no_log_shows_a_traceback_or_a_password(
-    stack: Stack, postgres: EmbeddedPostgres, valkey: EmbeddedValkey
-) -> None:
-    for name in ("web", "dispatcher", "housekeeper", "worker"):
-        log = stack.log(name)
-        assert postgres.password not in log
-        assert valkey.password not in log
-        if name in ("web", "dispatcher", "housekeeper"):
+def test_no_process_log_shows_a_prompt_a_password_or_a_traceback(arena: Arena) -> None:
+    canary = arena.client.submit(CANARY)
+    assert arena.client.result(canary) == CANARY
+    for name in ("web", "dispatcher", "dispatcher.2", "housekeeper", "worker", "worker.2"):
+        log = arena.stack.log(name)
+        assert arena.postgres.password not in log
+        assert arena.valkey.password not in log
+        if not name.startswith("worker"):
             assert "Traceback" not in log

@@ -1,224 +1,207 @@
-"""A worker dies, sleeps or leaves in mid-decode: every job ends exactly once."""
+"""Workers die, sleep, hang or leave at every point of a job: each job ends once."""
 
 import os
+import random
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 from uuid import UUID
 
 import psutil
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from jobs.database import open_engine, run
-from jobs.settings import Settings
+from jobs.database import run
 from jobs.states import State
+from tests.chaos.arena import SOLO, SPEED, Arena
+from tests.chaos.fault_proxy import FaultProxy
+from tests.chaos.ledger import Incarnation, Job, read_ledger
 from tests.conditions import eventually
-from tests.invariants import Ledger, check_all_ended, check_history, read_ledger, unfinished
-from tests.stack import Stack
-
-SPEED = 100  # tokens, which are bytes, a second
 
 
-@pytest.fixture(scope="module")
-def running(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """A front door and a dispatcher; every test brings its own workers."""
-    stack = Stack(
-        tmp_path_factory.mktemp("stack"),
-        database_url=module_database_url,
-        redis_url=redis_url,
-        LMAAS_DEVICE="cpu",  # or the worker imports torch to look for another
-        LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
-        LMAAS_SLOTS="8",
-    )
-    stack.command("models_store", "echo")
-    stack.start("web", "dispatcher")
-    yield stack
-    stack.close()
+def until(arena: Arena, rng: random.Random, happened: Callable[[], bool], what: str) -> list[str]:
+    """Submits a few jobs again and again until something has happened. The first
+    of them is waited for: workers that are always busy are rung no bells."""
+    ids: list[str] = []
+
+    def look() -> bool:
+        few = arena.submit(rng, 4, longest=60)
+        arena.client.ended(few[0])
+        ids.extend(few)
+        return happened()
+
+    eventually(look, within_s=60, what=what)
+    return ids
 
 
-@pytest.fixture
-def stack(running: Stack, engine: Engine) -> Iterator[Stack]:
-    """After each test its workers are stopped, and every job has ended once."""
-    yield running
-    workers = [name for name in running._children if name.startswith("worker")]
-    if workers:
-        running.stop(*workers)
-    check_all_ended(engine)
+def is_stopped(pid: int | None) -> bool:
+    return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
-@pytest.fixture(scope="module")
-def engine(module_database_url: str, redis_url: str) -> Iterator[Engine]:
-    given = {"DATABASE_URL": module_database_url, "REDIS_URL": redis_url}
-    engine = open_engine(Settings.model_validate(given), application="tests")
-    yield engine
-    engine.dispose()
+def jobs_of(arena: Arena, ids: list[str]) -> list[Job]:
+    ledger = read_ledger(arena.engine)
+    return [ledger.jobs[UUID(id)] for id in ids]
 
 
-def submit(stack: Stack, prompt: str) -> UUID:
-    body = {"task": "generate", "model": "echo", "input": {"prompt": prompt}}
-    body["parameters"] = {"max_tokens": len(prompt)}
-    response = stack.http.post("/v1/jobs", json=body)
-    assert response.status_code == 202, response.text
-    return UUID(response.json()["id"])
+def of_pid(arena: Arena, pid: int | None) -> list[Incarnation]:
+    """The incarnations of a process, oldest first."""
+    return [worker for worker in read_ledger(arena.engine).workers.values() if worker.pid == pid]
 
 
-def result(stack: Stack, id: UUID) -> str:
-    job = stack.http.get(f"/v1/jobs/{id}?wait=60").json()
-    assert job["status"] == "succeeded", job
-    return str(job["result"]["text"])
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"rung": "worker.rung=kill@1", "claimed": "worker.claimed=kill@1"},
+        {"decoding": "worker.decoding=kill@9", "finishing": "worker.finishing=kill@1"},
+        {"finished": "worker.finished=kill@1", "claiming": "worker.claiming=kill@2"},
+    ],
+    ids=" ".join,
+)
+def test_workers_killed_at_exact_lines(
+    points: dict[str, str], arena: Arena, rng: random.Random
+) -> None:
+    with arena.armed(**points) as names:
+        ids = until(arena, rng, lambda: not any(map(arena.child, names)), "both workers died")
+        arena.succeed(ids)
+        for name, point in zip(names, points.values(), strict=True):
+            assert f"failpoint {point.partition('=')[0]}: kill" in arena.stack.log(name)
 
 
-def live(stack: Stack) -> list[dict[str, Any]]:
-    """The workers with a live lease."""
-    found: list[dict[str, Any]] = stack.http.get("/v1/workers").json()["data"]
-    return found
-
-
-def is_gone(stack: Stack, worker_id: str) -> bool:
-    return worker_id not in [worker["id"] for worker in live(stack)]
-
-
-def child(stack: Stack) -> int:
-    """The process id of the one live worker's child."""
-    [found] = live(stack)
-    return int(found["pid"])
-
-
-def in_mid_decode(engine: Engine, ids: list[UUID]) -> bool:
-    """Whether all of these run."""
-    jobs = read_ledger(engine).jobs
-    return all(jobs[id].state == State.RUNNING for id in ids)
-
-
-def of(ledger: Ledger, ids: list[UUID]) -> list[Any]:
-    return [ledger.jobs[id] for id in ids]
-
-
-def workers(engine: Engine) -> list[Any]:
-    """All incarnations, oldest first."""
-    return list(run(engine, text("SELECT * FROM workers ORDER BY started_at"), {}))
+def test_a_worker_killed_while_it_waits_for_bells_takes_none_along(
+    arena: Arena, rng: random.Random
+) -> None:
+    """Redis hands the next bells to a listener that is stopped; they are lost with it."""
+    with arena.armed(idle="") as [name]:
+        pid = arena.child(name)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        ids = arena.submit(rng, 12, longest=10)
+        os.kill(pid, signal.SIGKILL)
+        arena.succeed(ids)
 
 
 def test_every_job_of_a_killed_child_ends_once_long_before_its_lease(
-    stack: Stack, engine: Engine
+    arena: Arena, rng: random.Random
 ) -> None:
-    stack.start("worker", LMAAS_LEASE_S="60", LMAAS_HEARTBEAT_S="10")
-    stack.ready()
-    prompts = [f"{number:02}" * (SPEED // 2) for number in range(12)]
-    ids = [submit(stack, prompt) for prompt in prompts]
-    eventually(lambda: in_mid_decode(engine, ids[:8]), within_s=10)
-    os.kill(child(stack), signal.SIGKILL)
-    assert [result(stack, id) for id in ids] == prompts
-    ledger = check_all_ended(engine)
-    jobs = of(ledger, ids)
-    assert [(job.attempt, job.crashes) for job in jobs[:8]] == [(2, 0)] * 8
-    assert [(job.attempt, job.crashes) for job in jobs[8:]] == [(1, 0)] * 4
-    killed = workers(engine)[-2]
-    assert killed.ended_at < killed.lease_until  # by its parent, not by the clock
-
-
-def test_children_killed_over_and_over_lose_nothing(stack: Stack, engine: Engine) -> None:
-    stack.start("worker", "worker.2")
-    stack.ready(workers=2)
-    ids = [submit(stack, "again" * 20) for _ in range(40)]
-    for _ in range(2):
-        victim = eventually(lambda: next((w for w in live(stack) if w["busy"]), None), within_s=20)
-        os.kill(victim["pid"], signal.SIGKILL)
-        eventually(partial(is_gone, stack, victim["id"]), within_s=10)
-    assert {result(stack, id) for id in ids} == {"again" * 20}
+    with arena.workers("worker.long", LMAAS_MODEL=SOLO, LMAAS_LEASE_S="60", LMAAS_HEARTBEAT_S="10"):
+        ids = [arena.client.submit("k" * (SPEED // 2), model=SOLO) for _ in range(12)]
+        victim = arena.child("worker.long")
+        eventually(lambda: len(arena.running(worker_pid=victim)) == 8, within_s=10)
+        os.kill(victim or 0, signal.SIGKILL)
+        arena.succeed(ids)
+        jobs = jobs_of(arena, ids)
+        assert [(job.attempt, job.crashes) for job in jobs[:8]] == [(2, 0)] * 8
+        assert [(job.attempt, job.crashes) for job in jobs[8:]] == [(1, 0)] * 4
+        [killed] = of_pid(arena, victim)
+        assert killed.ended_at is not None
+        assert killed.ended_at < killed.lease_until  # by its parent, not by the clock
 
 
 def test_a_killed_parent_takes_its_child_along_and_jobs_are_not_charged(
-    stack: Stack, engine: Engine
+    arena: Arena, rng: random.Random
 ) -> None:
-    stack.start("worker", LMAAS_DRAIN_S="1")
-    stack.ready()
-    orphan = child(stack)
-    long, short = submit(stack, "p" * 4 * SPEED), submit(stack, "q" * 20)
-    eventually(lambda: in_mid_decode(engine, [long]), within_s=10)
-    stack.kill("worker")
-    eventually(lambda: not psutil.pid_exists(orphan), within_s=15)
-    jobs = read_ledger(engine).jobs
-    assert jobs[long].state == State.QUEUED
-    assert jobs[long].crashes == 0
-    stack.start("worker", LMAAS_ECHO_TOKENS_PER_S="0")
-    assert result(stack, long) == "p" * 4 * SPEED
-    assert result(stack, short) == "q" * 20
+    arena.stack.start("worker.orphan", LMAAS_MODEL=SOLO, LMAAS_DRAIN_S="0.5")
+    arena.wait_ready("worker.orphan")
+    orphan = arena.child("worker.orphan")
+    ids = [arena.client.submit("p" * 3 * SPEED, model=SOLO), arena.client.submit("q", model=SOLO)]
+    eventually(lambda: UUID(ids[0]) in arena.running(worker_pid=orphan), within_s=10)
+    arena.stack.kill("worker.orphan")
+    eventually(lambda: not psutil.pid_exists(orphan or 0), within_s=15)
+    [job, _] = jobs_of(arena, ids)
+    assert (job.state, job.crashes) == (State.QUEUED, 0)
+    with arena.workers("worker.heir", LMAAS_MODEL=SOLO, LMAAS_ECHO_TOKENS_PER_S="0"):
+        arena.succeed(ids)
 
 
-def test_a_child_that_slept_longer_than_its_lease_writes_nothing(
-    stack: Stack, engine: Engine
+def test_workers_that_slept_longer_than_their_lease_write_nothing(
+    arena: Arena, rng: random.Random
 ) -> None:
-    stack.start("worker")
-    stack.ready()
-    prompts = [f"{number}" * SPEED for number in range(6)]
-    ids = [submit(stack, prompt) for prompt in prompts]
-    eventually(lambda: in_mid_decode(engine, ids), within_s=10)
-    sleeper = child(stack)
-    os.kill(sleeper, signal.SIGSTOP)
-    try:
-        stack.start("worker.2")
-        assert [result(stack, id) for id in ids] == prompts
-        ended = read_ledger(engine)
-    finally:
-        os.kill(sleeper, signal.SIGCONT)
-    # It comes back under a new lease, with the model still loaded.
-    stack.ready(workers=2)
-    assert sleeper in {worker["pid"] for worker in live(stack)}
-    late = [submit(stack, "late") for _ in range(4)]
-    assert {result(stack, id) for id in late} == {"late"}
-    after = check_all_ended(engine)
-    assert of(after, ids) == of(ended, ids)
-    assert {job.attempt for job in of(after, ids)} == {2}
-    log = stack.log("worker")
-    assert "stale and is discarded" in log or "jobs are let go" in log or "no longer ours" in log
+    """One stops between two steps, one with its results on the way to Postgres."""
+    before = arena.judge().stale_rejected
+    points = {"sleepy": "worker.decoding=stop@9", "late": "worker.finishing=stop@1"}
+    with arena.armed(**points) as names:
+        pids = [arena.child(name) for name in names]
+        ids = until(arena, rng, lambda: all(map(is_stopped, pids)), "both workers stopped")
+        held = set().union(*(arena.running(worker_pid=pid) for pid in pids))
+        try:
+            arena.succeed(ids)
+            ended = jobs_of(arena, ids)
+        finally:
+            for pid in pids:
+                os.kill(pid or 0, signal.SIGCONT)
+        # Both come back under new leases, with the model still loaded, and tell
+        # of the writes that the fence refused.
+        eventually(lambda: all(len(of_pid(arena, pid)) == 2 for pid in pids), within_s=10)
+        eventually(lambda: arena.judge().stale_rejected > before, within_s=10)
+        assert jobs_of(arena, ids) == ended
+        lost = [job for job in ended if job.id in held]
+        assert lost
+        assert {(job.state, job.crashes) for job in lost} == {(State.SUCCEEDED, 0)}
+    verdict = arena.judge()
+    assert verdict.stale_accepted == 0
+
+
+def test_a_worker_whose_postgres_is_a_black_hole_fences_itself(
+    arena: Arena, rng: random.Random
+) -> None:
+    with (
+        FaultProxy(arena.postgres.url) as proxy,
+        arena.workers("worker.far", DATABASE_URL=proxy.url),
+    ):
+        pid = arena.child("worker.far")
+
+        def is_at_work() -> bool:
+            return bool(arena.running(worker_pid=pid))
+
+        ids = until(arena, rng, is_at_work, "the far worker is at work")
+        proxy.black_hole()
+        eventually(lambda: "could not be renewed" in arena.stack.log("worker.far"), within_s=10)
+        arena.succeed(ids)
+        proxy.pass_through()
+        eventually(lambda: len(of_pid(arena, pid)) == 2, within_s=15)
+        # Late is as bad as never: what arrives after the lease is refused.
+        before = arena.judge().stale_rejected
+        ids = until(arena, rng, is_at_work, "the far worker is at work again")
+        proxy.delay(up_s=3.5)
+        arena.succeed(ids)
+        proxy.delay()
+        eventually(lambda: len(of_pid(arena, pid)) > 2, within_s=20)
+        eventually(lambda: arena.judge().stale_rejected > before, within_s=10)
+
+
+def test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job(
+    arena: Arena, rng: random.Random
+) -> None:
+    points = {"hung": "worker.decoding=hang@9", "broken": "worker.decoding=error@9"}
+    with arena.armed(**points) as names:
+        ids = until(arena, rng, lambda: not any(map(arena.child, names)), "both workers ended")
+        arena.succeed(ids)
+        assert "the engine hangs" in arena.stack.log(names[0])
+        assert "the engine failed" in arena.stack.log(names[1])
 
 
 def test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged(
-    stack: Stack, engine: Engine
+    arena: Arena, rng: random.Random
 ) -> None:
-    stack.start("worker", LMAAS_DRAIN_S="2")
-    stack.ready()
-    long = [submit(stack, "l" * 8 * SPEED) for _ in range(3)]
-    short = [submit(stack, "s" * SPEED) for _ in range(3)]
-    eventually(lambda: in_mid_decode(engine, long + short), within_s=10)
-    stack.stop("worker")
-    ledger = check_history(engine)
-    assert {(job.state, job.attempt) for job in of(ledger, short)} == {(State.SUCCEEDED, 1)}
-    assert {(job.state, job.crashes) for job in of(ledger, long)} == {(State.QUEUED, 0)}
-    assert workers(engine)[-1].ended_at is not None
-    stack.start("worker", LMAAS_ECHO_TOKENS_PER_S="0")
-    assert {result(stack, id) for id in long} == {"l" * 8 * SPEED}
-    assert {(job.attempt, job.crashes) for job in of(check_all_ended(engine), long)} == {(2, 0)}
+    with arena.workers("worker.leaving", LMAAS_MODEL=SOLO, LMAAS_DRAIN_S="1"):
+        long = [arena.client.submit("l" * 5 * SPEED, model=SOLO) for _ in range(3)]
+        short = [arena.client.submit("s" * (SPEED // 2), model=SOLO) for _ in range(3)]
+        eventually(lambda: {UUID(id) for id in long + short} <= arena.running(), within_s=10)
+    assert {(job.state, job.attempt) for job in jobs_of(arena, short)} == {(State.SUCCEEDED, 1)}
+    assert {(job.state, job.crashes) for job in jobs_of(arena, long)} == {(State.QUEUED, 0)}
+    ended = text("SELECT ended_at FROM workers ORDER BY started_at DESC LIMIT 1")
+    assert run(arena.engine, ended, {})[0].ended_at is not None
+    with arena.workers("worker.next", LMAAS_MODEL=SOLO, LMAAS_ECHO_TOKENS_PER_S="0"):
+        arena.succeed(long)
+    assert {(job.attempt, job.crashes) for job in jobs_of(arena, long)} == {(2, 0)}
 
 
-def test_two_dispatchers_and_two_workers_run_every_job_once(stack: Stack, engine: Engine) -> None:
-    stack.start("dispatcher.2")
-    stack.start("worker", "worker.2")
-    stack.ready(workers=2)
-    prompts = [f"number {number}" for number in range(300)]
-    with ThreadPoolExecutor(8) as pool:
-        ids = list(pool.map(lambda prompt: submit(stack, prompt), prompts))
-        assert list(pool.map(lambda id: result(stack, id), ids)) == prompts
-    jobs = of(check_all_ended(engine), ids)
-    assert {(job.attempt, job.crashes) for job in jobs} == {(1, 0)}
-    assert len({job.worker_id for job in jobs}) == 2
-    stack.stop("dispatcher.2")
-
-
-def test_rolling_restarts_under_load_charge_nobody(stack: Stack, engine: Engine) -> None:
-    stack.start("worker", "worker.2")
-    stack.ready(workers=2)
-    ids = [submit(stack, "roll" * 10) for _ in range(60)]
-    stack.stop("worker")
-    stack.start("worker")
-    stack.ready(workers=2)
-    stack.stop("worker.2")
-    assert {result(stack, id) for id in ids} == {"roll" * 10}
-    assert {job.crashes for job in of(check_all_ended(engine), ids)} == {0}
-    assert unfinished(engine) == 0
+def test_rolling_restarts_under_load_charge_nobody(arena: Arena, rng: random.Random) -> None:
+    with arena.workers("worker.old"):
+        ids = arena.submit(rng, 30)
+        arena.stack.start("worker.new")
+        ids += arena.submit(rng, 30)
+    arena.wait_ready("worker.new")
+    ids += arena.submit(rng, 30)
+    arena.stack.stop("worker.new")
+    arena.succeed(ids)
+    assert {job.crashes for job in jobs_of(arena, ids)} == {0}

@@ -1,0 +1,162 @@
+"""A whole LMaaS on servers of its own that may be killed, for all faults in turn.
+
+Two workers host `echo` all the time; tests bring armed ones beside them, or
+workers for `solo`, which nobody else hosts. Everybody reaches Redis through
+a fault proxy. The clients' history goes on over all tests, and after each of
+them the checker judges everything since the beginning.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from redis import Redis
+from sqlalchemy import Engine, create_engine, text
+
+from jobs.database import open_engine, run
+from jobs.settings import Settings
+from lmaas.local.postgres import EmbeddedPostgres
+from lmaas.local.valkey import EmbeddedValkey
+from migrations.__main__ import upgrade
+from tests.chaos.checker import Evidence, Verdict, check
+from tests.chaos.client import LoggedClient
+from tests.chaos.fault_proxy import FaultProxy
+from tests.chaos.history import History
+from tests.chaos.ledger import read_ledger, redis_contents, unfinished
+from tests.conditions import eventually
+from tests.stack import Stack
+
+SPEED = 200  # tokens, which are bytes, a second
+SLOTS = 8
+SOLO = "solo"
+CANARY = "canary-4411"
+STEADY = ("web", "dispatcher", "dispatcher.2", "housekeeper", "worker", "worker.2")
+# A child's own few, Celery's pool of `slots` + 8, and those of its clients.
+MOST_THREADS = SLOTS + 8 + 40
+
+
+class Arena:
+    """See the module."""
+
+    def __init__(self, folder: Path) -> None:
+        self.postgres = EmbeddedPostgres(folder / "postgres", fsync=False)
+        self.valkey = EmbeddedValkey(folder / "valkey", append_only=False)
+        migrating = create_engine(self.postgres.start())
+        with migrating.connect() as connection:
+            upgrade(connection)
+        migrating.dispose()
+        self.redis_proxy = FaultProxy(self.valkey.start())
+        self.stack = Stack(
+            folder,
+            database_url=self.postgres.url,
+            redis_url=self.redis_proxy.url,
+            LMAAS_DEVICE="cpu",  # or the worker imports torch to look for another
+            LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
+            LMAAS_SLOTS=str(SLOTS),
+            LMAAS_DRAIN_S="3",
+        )
+        for name in ("echo", SOLO):
+            self.stack.command("models_store", "echo", "--name", name)
+        self.history = History()
+        self.client = LoggedClient(self.stack.http, self.history)
+        given = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url}
+        self.engine: Engine = open_engine(Settings.model_validate(given), application="tests")
+        self.stack.start(*STEADY)
+        self.stack.ready(workers=2)
+
+    def close(self) -> None:
+        """Ends everything."""
+        self.stack.close()
+        self.engine.dispose()
+        self.redis_proxy.close()
+        self.valkey.stop()
+        self.postgres.remove()
+
+    def child(self, name: str) -> int | None:
+        """The process that a worker's parent watches, if there is one now."""
+        try:
+            children = psutil.Process(self.stack.pid(name)).children()
+        except psutil.NoSuchProcess:
+            return None
+        return int(children[0].pid) if children else None
+
+    @contextmanager
+    def workers(self, *names: str, **settings: str) -> Iterator[None]:
+        """More workers, ready; stopped in the end, whatever became of them."""
+        self.stack.start(*names, **settings)
+        try:
+            for name in names:
+                self.wait_ready(name)
+            yield
+        finally:
+            self.stack.stop(*names)
+
+    @contextmanager
+    def armed(self, **failpoints: str) -> Iterator[list[str]]:
+        """Workers for `echo` with a failpoint each, by a word of their name; one
+        that dies of it stays dead."""
+        names = [f"worker.{word}" for word in failpoints]
+        for name, point in zip(names, failpoints.values(), strict=True):
+            self.stack.start(name, LMAAS_FAILPOINTS=point, LMAAS_RESTART_PAUSE_S="300",
+                             LMAAS_STEP_S="0.5")  # fmt: skip
+        try:
+            for name in names:
+                self.wait_ready(name)
+            yield names
+        finally:
+            self.stack.stop(*names)
+
+    def wait_ready(self, name: str, *, times: int = 1) -> None:
+        """Waits until a worker has said so often that it is ready."""
+        eventually(lambda: self.stack.log(name).count("ready: ") >= times, within_s=30,
+                   what=f"{name} is ready")  # fmt: skip
+
+    def submit(self, rng: random.Random, count: int, *, longest: int = 100, **more: Any
+               ) -> list[str]:  # fmt: skip
+        """That many jobs of random lengths, from four clients at once."""
+        prompts = [f"{number:03}" + "x" * rng.randrange(longest) for number in range(count)]
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(lambda prompt: self.client.submit(prompt, **more), prompts))
+
+    def succeed(self, ids: Sequence[str]) -> None:
+        """All of these succeed."""
+        for id in ids:
+            self.client.result(id)
+
+    def running(self, *, worker_pid: int | None = None) -> set[UUID]:
+        """The jobs that run now, with one worker or with any."""
+        query = (
+            "SELECT j.id, w.pid FROM jobs j JOIN workers w ON w.id = j.worker_id "
+            "WHERE j.state = 'running'"
+        )
+        return {row.id for row in run(self.engine, text(query), {})
+                if worker_pid in (None, row.pid)}  # fmt: skip
+
+    def judge(self) -> Verdict:
+        """Waits until all jobs have ended, and fails if the checker finds any fault."""
+        eventually(lambda: unfinished(self.engine) == 0, within_s=30, what="all jobs ended")
+        with Redis.from_url(self.valkey.url, decode_responses=True) as redis:
+            # Bells for a model that nobody hosts any more wait for its next worker.
+            found = eventually(lambda: {
+                key: value for key, value in redis_contents(redis).items()
+                if not key.startswith(f"model.{SOLO}.")} or {"": ""}, within_s=5)  # fmt: skip
+        found.pop("", None)
+        verdict = check(
+            Evidence(
+                read_ledger(self.engine),
+                self.history,
+                redis=found,
+                logs={path.stem: path.read_text(errors="replace")
+                      for path in self.stack.folder.glob("*.log")},
+                canaries={"another": CANARY},
+                threads={name: (psutil.Process(pid).num_threads(), MOST_THREADS)
+                         for name in ("worker", "worker.2") if (pid := self.child(name))},
+            )
+        )  # fmt: skip
+        assert not verdict.is_guilty, f"\n{verdict}"
+        return verdict
