@@ -19,7 +19,7 @@ _TIMES = "tests/integration/test_times_and_retries.py"
 _DURABLE = "tests/integration/test_durability.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
-
+_KILLED = "tests/chaos/test_worker_killed.py"
 _ROLLING = "tests/chaos/test_rolling_restart.py"
 
 _STATEMENTS = "jobs/statements.py"
@@ -137,6 +137,30 @@ RECOVERY = (
         (
             f"{_ROLLING}::test_a_rolling_restart_of_everything_under_load_loses_fails_and_charges_nothing",
         ),
+    ),
+    Mutant(
+        "self-fence", "a worker that cannot renew its lease lets its jobs go before it ends",
+        "workers/lease_keeper.py",
+        "self._renewed_at + self._lease_s * 0.75:", "self._renewed_at + self._lease_s * 1e9:",
+        (f"{_KILLED}::test_a_worker_whose_postgres_is_a_black_hole_fences_itself",),
+    ),
+    Mutant(
+        "hung-engine", "a lease is renewed only while the engine moves",
+        "workers/worker.py",
+        "return self._server.seconds_in_step() < self._settings.step_s", "return True",
+        (f"{_KILLED}::test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job",),
+    ),
+    Mutant(
+        "parent-ends-lease", "a dead worker's jobs do not wait for its lease to run out",
+        "workers/__main__.py",
+        "            self._end_leases(process_id)\n", "",
+        (f"{_KILLED}::test_every_job_of_a_killed_child_ends_once_long_before_its_lease",),
+    ),
+    Mutant(
+        "cancel-obeyed", "a cancelled job leaves the running batch",
+        "workers/fence_watcher.py",
+        "elif row.cancel_requested:", "elif row.cancel_requested and row.overdue:",
+        (f"{_ECHO}::test_a_cancelled_job_frees_its_slot_at_once_and_keeps_its_beginning",),
     ),
     Mutant(
         "alone", "a crash is charged only to a job that was alone in the engine",
@@ -283,7 +307,7 @@ BELLS = (
         "hint-timeout", "a frozen Redis costs a request 0.1 s",
         "bells/connections.py",
         "        socket_timeout=0.1,\n        socket_connect_timeout=0.1,\n", "",
-        (f"{_AWAY}::test_with_a_frozen_redis_jobs_are_accepted_and_run",),
+        (f"{_AWAY}::test_with_a_redis_that_is_there_and_of_no_use_jobs_are_accepted_and_run",),
     ),
     Mutant(
         "breaker", "after a failure Redis is left alone for a second",

@@ -11,7 +11,7 @@ from tests.chaos.client import LoggedClient
 from tests.conditions import eventually
 
 # What an honest job may need at worst: faults all the time, attempts over and over.
-ENDS_WITHIN_S = 300.0
+ENDS_WITHIN_S = 150.0
 
 
 @dataclass(frozen=True, slots=True)
