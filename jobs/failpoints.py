@@ -39,7 +39,9 @@ def _kill() -> None:
 
 
 def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # To this very thread: sent to the process, another thread may take it, and
+    # this one would walk on for a moment.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _error() -> None:

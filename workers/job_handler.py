@@ -58,6 +58,7 @@ class JobHandler:
     def start(self, server: ModelServer) -> None:
         """Begins to claim for the slots of `server`."""
         self._server = server
+        self._room.set()  # what was released before is not rung for again
         self._thread.start()
 
     def stop_claiming(self) -> None:

@@ -28,6 +28,8 @@ from workers.result_writer import ResultWriter
 
 # What a stopping worker may need beyond the drain, with Postgres or Redis away.
 _GRACE_S = 15.0
+# What Celery may take to say goodbye; an idle one would wait for seconds.
+_LAST_WORDS_S = 1.5
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +145,7 @@ class Worker:
         self._keeper.stop()
         self._drained.set()
         # Celery may be waiting for a Redis that is away; nothing is left to lose.
-        end = threading.Timer(3.0, os._exit, args=(0,))
+        end = threading.Timer(_LAST_WORDS_S, os._exit, args=(0,))
         end.daemon = True
         end.start()
 

@@ -7,13 +7,14 @@ them the checker judges everything since the beginning.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx2 as httpx
 import psutil
 from redis import Redis
 from sqlalchemy import Engine, create_engine, text
@@ -23,7 +24,7 @@ from jobs.settings import Settings
 from lmaas.local.postgres import EmbeddedPostgres
 from lmaas.local.valkey import EmbeddedValkey
 from migrations.__main__ import upgrade
-from tests.chaos.checker import Evidence, Verdict, check
+from tests.chaos.checker import LASTING_KEYS, Evidence, Verdict, check
 from tests.chaos.client import LoggedClient
 from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.history import History
@@ -34,7 +35,8 @@ from tests.stack import Stack
 SPEED = 200  # tokens, which are bytes, a second
 SLOTS = 8
 SOLO = "solo"
-CANARY = "canary-4411"
+# What only the tenant OTHER ever says.
+OTHER, CANARY = "other", "canary-4411"
 STEADY = ("web", "dispatcher", "dispatcher.2", "housekeeper", "worker", "worker.2")
 # A child's own few, Celery's pool of `slots` + 8, and those of its clients.
 MOST_THREADS = SLOTS + 8 + 40
@@ -64,6 +66,14 @@ class Arena:
             self.stack.command("models_store", "echo", "--name", name)
         self.history = History()
         self.client = LoggedClient(self.stack.http, self.history)
+        key = self.stack.command("api.bootstrap", "--tenant", OTHER).strip()
+        self._other_http = httpx.Client(
+            base_url=self.stack.http.base_url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=70,
+            trust_env=False,
+        )
+        self.other = LoggedClient(self._other_http, self.history, tenant=OTHER)
         given = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url}
         self.engine: Engine = open_engine(Settings.model_validate(given), application="tests")
         self.stack.start(*STEADY)
@@ -71,6 +81,7 @@ class Arena:
 
     def close(self) -> None:
         """Ends everything."""
+        self._other_http.close()
         self.stack.close()
         self.engine.dispose()
         self.redis_proxy.close()
@@ -97,13 +108,13 @@ class Arena:
             self.stack.stop(*names)
 
     @contextmanager
-    def armed(self, **failpoints: str) -> Iterator[list[str]]:
+    def armed(self, points: Mapping[str, str], **settings: str) -> Iterator[list[str]]:
         """Workers for `echo` with a failpoint each, by a word of their name; one
         that dies of it stays dead."""
-        names = [f"worker.{word}" for word in failpoints]
-        for name, point in zip(names, failpoints.values(), strict=True):
-            self.stack.start(name, LMAAS_FAILPOINTS=point, LMAAS_RESTART_PAUSE_S="300",
-                             LMAAS_STEP_S="0.5")  # fmt: skip
+        names = [f"worker.{word}" for word in points]
+        for name, point in zip(names, points.values(), strict=True):
+            own = {"LMAAS_FAILPOINTS": point, "LMAAS_RESTART_PAUSE_S": "300"}
+            self.stack.start(name, **own, **settings)
         try:
             for name in names:
                 self.wait_ready(name)
@@ -118,7 +129,9 @@ class Arena:
 
     def submit(self, rng: random.Random, count: int, *, longest: int = 100, **more: Any
                ) -> list[str]:  # fmt: skip
-        """That many jobs of random lengths, from four clients at once."""
+        """That many jobs of random lengths, from four clients at once; another
+        tenant sends its canary among them."""
+        self.other.submit(CANARY, **more)
         prompts = [f"{number:03}" + "x" * rng.randrange(longest) for number in range(count)]
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(lambda prompt: self.client.submit(prompt, **more), prompts))
@@ -137,26 +150,33 @@ class Arena:
         return {row.id for row in run(self.engine, text(query), {})
                 if worker_pid in (None, row.pid)}  # fmt: skip
 
-    def judge(self) -> Verdict:
-        """Waits until all jobs have ended, and fails if the checker finds any fault."""
+    def judge(self, *, bells_may_wait: bool = True) -> Verdict:
+        """Waits until all jobs have ended, and fails if the checker finds any fault.
+
+        After a fault of Redis workers connect again in their own time, and
+        meanwhile bells wait in its queues; in the end they must not.
+        """
         eventually(lambda: unfinished(self.engine) == 0, within_s=30, what="all jobs ended")
         with Redis.from_url(self.valkey.url, decode_responses=True) as redis:
-            # Bells for a model that nobody hosts any more wait for its next worker.
-            found = eventually(lambda: {
-                key: value for key, value in redis_contents(redis).items()
-                if not key.startswith(f"model.{SOLO}.")} or {"": ""}, within_s=5)  # fmt: skip
-        found.pop("", None)
+            if not bells_may_wait:
+                eventually(lambda: not redis.exists("model.echo.1"), within_s=30)
+            found = redis_contents(redis)
+        patient = "model.*" if bells_may_wait else f"model.{SOLO}.*"  # nobody hosts that now
+        logs = self.stack.folder.glob("*.log")
+        steady = {name: pid for name in ("worker", "worker.2") if (pid := self.child(name))}
         verdict = check(
             Evidence(
                 read_ledger(self.engine),
                 self.history,
                 redis=found,
-                logs={path.stem: path.read_text(errors="replace")
-                      for path in self.stack.folder.glob("*.log")},
-                canaries={"another": CANARY},
-                threads={name: (psutil.Process(pid).num_threads(), MOST_THREADS)
-                         for name in ("worker", "worker.2") if (pid := self.child(name))},
+                lasting=(*LASTING_KEYS, patient),
+                logs={path.stem: path.read_text(errors="replace") for path in logs},
+                canaries={OTHER: CANARY},
+                threads={
+                    name: (psutil.Process(pid).num_threads(), MOST_THREADS)
+                    for name, pid in steady.items()
+                },
             )
-        )  # fmt: skip
+        )
         assert not verdict.is_guilty, f"\n{verdict}"
         return verdict

@@ -15,7 +15,10 @@ SEED = 7
 def _arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     arena = Arena(tmp_path_factory.mktemp("arena"))
     yield arena
-    arena.close()
+    try:
+        arena.judge(bells_may_wait=False)
+    finally:
+        arena.close()
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""The fault matrix: which test proves which row.
+
+Rows are named as the reliability page names them: fault, then when. Rows of
+parts that are not built yet (webhooks, batches) come with these parts.
+"""
+
+_DOORS = "tests/chaos/test_doors_killed.py"
+_WORKERS = "tests/chaos/test_worker_killed.py"
+_AWAY = "tests/chaos/test_servers_away.py"
+_ECHO = "tests/acceptance/test_stack_echo.py"
+_STORE = "tests/integration/test_model_store_faults.py"
+
+MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
+    ("web SIGKILL", "around COMMIT"): (
+        f"{_DOORS}::test_a_web_process_killed_around_commit_loses_and_doubles_no_job",
+    ),
+    ("dispatcher SIGKILL, two running", "between publish and mark"): (
+        f"{_DOORS}::test_dispatchers_killed_between_release_commit_and_ring_strand_no_job",
+        f"{_DOORS}::test_two_dispatchers_and_two_workers_run_every_job_once",
+    ),
+    (
+        "worker SIGKILL",
+        "idle in BRPOP, after receive, after claim, mid-decode, before and after COMMIT",
+    ): (
+        f"{_WORKERS}::test_a_worker_killed_while_it_waits_for_bells_takes_none_along",
+        f"{_WORKERS}::test_workers_killed_at_exact_lines",
+        f"{_WORKERS}::test_every_job_of_a_killed_child_ends_once_long_before_its_lease",
+        f"{_WORKERS}::test_a_killed_parent_takes_its_child_along_and_jobs_are_not_charged",
+    ),
+    ("worker SIGSTOP longer than its lease, then SIGCONT", "mid-decode, at completion"): (
+        f"{_WORKERS}::test_workers_that_slept_longer_than_their_lease_write_nothing",
+    ),
+    ("SIGTERM rolling, under load", "any"): (
+        f"{_WORKERS}::test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged",
+    ),
+    ("Redis kill -9, back empty; FLUSHALL", "idle, in flight, backlog"): (
+        (
+            f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
+            "and_it_comes_back_empty"
+        ),
+        f"{_AWAY}::test_a_flushed_redis_idle_in_flight_and_with_a_backlog",
+    ),
+    ("Redis frozen, black-holed, reset, CLIENT KILL", "load"): (
+        f"{_AWAY}::test_with_a_redis_that_is_there_and_of_no_use_jobs_are_accepted_and_run",
+        f"{_AWAY}::test_connections_to_redis_are_killed_again_and_again_under_load",
+        f"{_AWAY}::test_after_all_that_bells_are_heard_again",
+    ),
+    ("Redis down for minutes", "hundreds of submits"): (
+        (
+            f"{_AWAY}::test_hundreds_of_submits_without_redis_are_accepted_and_run_"
+            "and_it_comes_back_empty"
+        ),
+        f"{_AWAY}::test_a_process_starts_serves_and_leaves_within_its_bound_without_redis",
+    ),
+    ("Postgres restarts every few seconds", "all phases"): (
+        f"{_AWAY}::test_a_postgres_that_restarts_in_every_phase_of_many_jobs_loses_none",
+        (
+            f"{_AWAY}::test_without_postgres_nothing_is_accepted_and_what_was_accepted_"
+            "is_finished_later"
+        ),
+        f"{_AWAY}::test_a_read_only_postgres_is_as_good_as_none",
+    ),
+    ("Postgres black-holed for one worker", "mid-decode"): (
+        f"{_WORKERS}::test_a_worker_whose_postgres_is_a_black_hole_fences_itself",
+    ),
+    ("one prompt that kills its worker, in a batch of 8", "decode"): (
+        "tests/chaos/test_poison.py::test_the_poison_is_a_dead_letter_and_its_neighbours_succeed",
+    ),
+    ("out of memory, engine hang", "any"): (
+        f"{_WORKERS}::test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job",
+    ),
+    ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
+    ("forged or garbage Redis message", "any"): (
+        f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",
+        f"{_ECHO}::test_forged_bells_are_no_ops",
+        f"{_ECHO}::test_garbage_among_the_hints_is_a_no_op",
+    ),
+    ("cancel against complete", "thousands"): (
+        (
+            "tests/integration/test_task_manager_races.py::"
+            "test_in_300_races_an_acknowledged_cancel_never_is_a_success"
+        ),
+    ),
+}
