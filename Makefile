@@ -15,10 +15,16 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 MODEL := .lmaas/convert/smollm2
 SUITES := $(wildcard tests/unit tests/integration tests/acceptance tests/chaos)
 
-.PHONY: help demo up down test check bench bench-queue bench-backlog bench-engine bench-peers clean
+# Long runs under faults: `make chaos DURATION_S=3600 SEED=1`. Without SEED one is drawn and printed.
+DURATION_S ?= 120
+SEED ?=
+SEEDED = $(if $(SEED),--seed $(SEED))
+
+.PHONY: help demo up down test check mutants races chaos chaos-echo chaos-smollm2 \
+    bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## start everything, answer 16 prompts, show the speed, stop everything
 	@$(BIN)/lmaas demo
@@ -38,6 +44,21 @@ check: $(VENV)/.installed-dev ## formatting, lint, types and the direction of im
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
+mutants: $(VENV)/.installed-dev ## take each protection out of a copy: a named test must fail (minutes)
+	$(BIN)/python -m tests.mutants
+
+races: $(VENV)/.installed-dev ## 10,000 cancels against finishes of the same jobs
+	RACES=10000 $(BIN)/python -m pytest -q -s tests/integration/test_cancel_against_finish.py
+
+chaos: $(VENV)/.installed-dev ## random faults on the real stack for DURATION_S, drawn from SEED
+	$(BIN)/python -m tests.chaos.long_run random --duration $(DURATION_S) $(SEEDED)
+
+chaos-echo: $(VENV)/.installed-dev ## 1,000 jobs; a worker killed every 5 s, Redis and Postgres too
+	$(BIN)/python -m tests.chaos.long_run echo $(SEEDED)
+
+chaos-smollm2: $(VENV)/.installed-dev $(MODEL)/config.json ## SmolLM2 for 5 minutes, a worker killed every minute
+	$(BIN)/python -m tests.chaos.long_run smollm2 --duration 300 --model $(MODEL) $(SEEDED)
+
 bench: bench-queue bench-engine ## the two benchmarks of this machine
 
 bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
@@ -49,6 +70,9 @@ bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows 
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)
 	$(BIN)/python -m benchmarks.whole_system --model $(MODEL)
+
+bench-cancel: $(VENV)/.installed $(MODEL)/config.json ## how soon a cancelled job's slot works again
+	$(BIN)/python -m benchmarks.cancel_latency --model $(MODEL)
 
 bench-peers: $(VENV)/.installed $(MODEL)/config.json ## the same requests on other servers, in environments of their own
 	$(BIN)/python -m benchmarks.peers --model $(MODEL)

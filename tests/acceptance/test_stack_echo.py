@@ -1,11 +1,13 @@
 """The Procfile's processes through the front door, with the echo engine."""
 
 import json
+import os
 import selectors
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -299,6 +301,18 @@ def test_three_hundred_jobs_from_eight_clients_all_come_back(stack: Stack) -> No
     assert {job.attempt for job in jobs} == {1}
 
 
+def test_a_running_job_leaves_nothing_in_the_broker(stack: Stack, redis: Redis) -> None:
+    """A bell is acknowledged before it runs: one that is not would be delivered
+    again with every broken connection, and lies in Redis for as long as the job."""
+    before = redis.hlen("unacked")  # of workers that other tests have killed
+    long = submit(stack, "b" * (20 * SPEED)).id
+    running(stack, long)
+    eventually(lambda: redis.hlen("unacked") <= before, within_s=5)
+    assert get(stack, long).status == State.RUNNING
+    cancel(stack, long)
+    assert get(stack, long, wait=20).status == State.CANCELLED
+
+
 GARBAGE = [
     "",
     "junk",
@@ -324,8 +338,21 @@ def test_garbage_in_the_bell_queue_is_a_no_op(junk: str, stack: Stack, redis: Re
     assert (after.id, after.pid) == (before.id, before.pid)
 
 
-def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> None:
+class Bomb:
+    """What a pickle can do to who opens it: here it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_forged_bells_are_no_ops(
+    stack: Stack, redis: Redis, celery: Celery, tmp_path: Path
+) -> None:
     before = worker(stack)
+    bomb = Bomb(tmp_path / "opened")
     queue = queue_name("echo", 1)
     nobody = "018f0000-0000-7000-8000-000000000000"
     forged: list[dict[str, Any]] = [
@@ -337,6 +364,7 @@ def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> 
         {"kwargs": {"ids": [nobody]}},
         {"kwargs": {"command": "rm"}},
         {"args": [[nobody]], "serializer": "pickle"},
+        {"args": [bomb], "serializer": "pickle"},
         {"args": [[nobody]], "countdown": 3_600},
     ]
     for message in forged:
@@ -347,6 +375,7 @@ def test_forged_bells_are_no_ops(stack: Stack, redis: Redis, celery: Celery) -> 
         assert said(submit(stack, wait=20)) == "hello"
     after = worker(stack)
     assert (after.id, after.pid, after.busy) == (before.id, before.pid, 0)
+    assert not bomb.folder.exists()
 
 
 def test_garbage_among_the_hints_is_a_no_op(stack: Stack, redis: Redis) -> None:

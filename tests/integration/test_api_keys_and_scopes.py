@@ -178,5 +178,5 @@ def test_the_jobs_of_another_tenant_do_not_exist(door: FrontDoor) -> None:
 
 def test_a_foreign_cancel_leaves_no_trace(door: FrontDoor) -> None:
     job = door.accepted()
-    door.send("POST", f"/v1/jobs/{job.id}/cancel", key=door.key(tenant="stranger"))
+    door.send("POST", f"/v1/jobs/{job.id}/cancel", key=door.key(tenant="passer-by"))
     assert history(door.engine, UUID(job.id)) == ["queued"]

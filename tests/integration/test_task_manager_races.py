@@ -24,7 +24,6 @@ from tests.integration.job_samples import (
     flat,
     history,
     release_all,
-    results,
     rows,
     state_of,
     submitted,
@@ -166,26 +165,6 @@ def test_a_cancelled_job_that_loses_its_worker_is_cancelled_and_does_not_run_aga
         assert manager.reclaim() == {job.id: State.CANCELLED}
     assert state_of(engine, job.id) is State.CANCELLED
     assert history(engine, job.id)[-1] == "cancelled"
-
-
-def test_in_300_races_an_acknowledged_cancel_never_is_a_success(
-    manager: TaskManager, engine: Engine, tenant: UUID
-) -> None:
-    worker_id, jobs = claimed(manager, engine, tenant, 300)
-    acknowledged: list[str | None] = []
-    for job in jobs:
-        cancel, _ = at_once(
-            partial(manager.cancel, tenant, job.id),
-            partial(manager.finish, worker_id, [success(job)]),
-        )
-        acknowledged.append(cancel)
-    for job, answer in zip(jobs, acknowledged, strict=True):
-        state = state_of(engine, job.id)
-        assert (state is State.CANCELLED) == (answer is not None)
-        assert state in (State.CANCELLED, State.SUCCEEDED)
-        asked = ["cancel_requested"] if answer else []
-        assert history(engine, job.id) == ["queued", "running", *asked, state.value]
-        assert results(engine, job.id) == 1
 
 
 def test_finish_against_reclaim_ends_each_job_once(

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.states import TRANSITIONS, State
 from tests.conditions import ROOT
+from tests.mutants.mutant import is_test
 
 LIFE = (ROOT / "docs" / "life-of-a-job.md").read_text()
 PLACES = sorted(set(re.findall(r"`([\w/]+\.py):([\w.]+)`", LIFE)))
@@ -43,6 +44,22 @@ def test_the_graph_of_the_page_is_the_table_of_transitions() -> None:
 
 def test_every_state_is_drawn() -> None:
     assert all(state.value in LIFE for state in State)
+
+
+def test_every_test_that_the_page_on_reliability_names_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py::\w+)`", page)
+    assert len(named) > 15
+    assert [name for name in named if not is_test(ROOT, name)] == []
+
+
+def test_the_promise_is_the_same_on_both_pages() -> None:
+    promise = r"(\*\*What is promised\.\*\*.*?Losing all of Redis loses nothing\.)"
+    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/reliability.md")]
+    first, second = (re.search(promise, page, re.DOTALL) for page in pages)
+    assert first is not None
+    assert second is not None
+    assert first.group(1) == second.group(1)
 
 
 def test_the_architecture_stays_a_page() -> None:
