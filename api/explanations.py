@@ -7,14 +7,15 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from api.moments import maybe
-from jobs import outlook, predictions, reasons
 from jobs.envelopes import NewJob
 from jobs.errors import DeadlineUnmeetable
-from jobs.estimates import Interval
-from jobs.outlook_facts import Outlook, at, subject_of, subject_of_new
-from jobs.reasons import Reason
+from jobs.outlook import look as outlook
+from jobs.outlook import predictions, reasons
+from jobs.outlook.estimates import Interval
+from jobs.outlook.facts import Outlook, at, subject_of, subject_of_new
+from jobs.outlook.reasons import Reason
+from jobs.outlook.wording import clock
 from jobs.states import TERMINAL, State
-from jobs.wording import clock
 
 
 def explain(engine: Engine, tenant_id: UUID, job_id: UUID, now: datetime) -> dict[str, Any] | None:

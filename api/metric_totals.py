@@ -10,7 +10,8 @@ from prometheus_client.core import (
 )
 from sqlalchemy import Engine
 
-from jobs import components, counters, crash_loops, pauses, predictions
+from jobs import counters, pauses
+from jobs.outlook import components, crash_loops, predictions
 
 _TOTALS = {
     "cancelled": ("lmaas_jobs_cancelled", "Jobs that ended cancelled"),

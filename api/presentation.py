@@ -8,11 +8,11 @@ from typing import Any
 from flask import Response
 
 from api.moments import maybe
-from jobs.components import Component
-from jobs.crash_loops import Crashes
 from jobs.job_views import Attempt, JobView, QueueDepth
 from jobs.keys import Key
 from jobs.leases import Worker
+from jobs.outlook.components import Component
+from jobs.outlook.crash_loops import Crashes
 from jobs.pauses import Pause
 from jobs.replays import Replay
 from models_store.catalog import ModelVersion

@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
 from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask
-from jobs.estimates import GUESSED_TOKEN_S
 from jobs.ids import new_id
 from jobs.keys import Principal
+from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
 from models_store import catalog, prompt

@@ -15,9 +15,9 @@ from dispatcher.job_dispatcher import JobDispatcher
 from dispatcher.observer import Observer
 from dispatcher.reaper import reap
 from jobs import failpoints, logs
-from jobs.components import DISPATCHER, EVERY_S
 from jobs.database import open_engine
 from jobs.errors import BadSettings, DatabaseUnavailable
+from jobs.outlook.components import DISPATCHER, EVERY_S
 from jobs.settings import Settings, load
 from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread

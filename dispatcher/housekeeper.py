@@ -12,9 +12,10 @@ import threading
 
 from sqlalchemy import Engine, text
 
-from jobs import components, counters, logs, predictions
+from jobs import counters, logs
 from jobs.database import open_engine, run
 from jobs.errors import BadSettings, DatabaseUnavailable
+from jobs.outlook import components, predictions
 from jobs.settings import load
 
 _EVERY_S = 60.0

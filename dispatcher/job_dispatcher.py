@@ -13,7 +13,7 @@ from dispatcher.cluster_manager import Capacity, ClusterManager
 from dispatcher.flow_book import FlowBook
 from jobs.envelopes import Released
 from jobs.failpoints import reach
-from jobs.releases import MOST_FLOWS
+from jobs.shares.releases import MOST_FLOWS
 from jobs.task_manager import TaskManager
 
 # Released and not yet claimed, as a multiple of the slots: enough that no slot

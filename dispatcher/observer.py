@@ -11,8 +11,9 @@ import logging
 from sqlalchemy import Engine
 
 from bells.hints import Hints
-from jobs import components, outlook, predictions
-from jobs.outlook_facts import subject_of
+from jobs.outlook import components, predictions
+from jobs.outlook import look as outlook
+from jobs.outlook.facts import subject_of
 
 # Every so many looks, a sample of one or two jobs for each model version.
 _SAMPLE_EVERY = 5

@@ -83,7 +83,7 @@ class JobRecord(Base):
     rank: Mapped[datetime] = mapped_column(Moment)
     submitted_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     released_at: Mapped[datetime | None] = mapped_column(Moment)
-    # The model's virtual time when the job came or was due (`jobs.fair_share`).
+    # The model's virtual time when the job came or was due (`jobs.shares.fair_share`).
     floor: Mapped[float | None] = mapped_column(Double)
     # Given at release: the order in which released jobs are claimed, and the
     # tokens that the job's flow was charged.

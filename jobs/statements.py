@@ -6,11 +6,11 @@ locks in id order, reads Postgres' clock, and is harmless when it runs twice.
 
 from sqlalchemy import text
 
-from jobs.share_statements import settled
+from jobs.shares.statements import settled
 
 
 def _floor(model: str, version: str) -> str:
-    """The virtual time of a model version, for a new job's turn (`jobs.fair_share`)."""
+    """The virtual time of a model version, for a new job's turn (`jobs.shares.fair_share`)."""
     return f"""coalesce((SELECT floor FROM model_clocks
                    WHERE model = {model} AND version = {version}), 0)"""  # noqa: S608
 

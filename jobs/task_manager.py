@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import releases, replays, statements, worker_statements
+from jobs import replays, statements, worker_statements
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -27,6 +27,7 @@ from jobs.envelopes import (
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
 from jobs.replays import Replay
+from jobs.shares import releases
 from jobs.states import CLASS_OFFSET_S, State
 
 # A job that was alone in the engine when its worker died, this often, is dead.

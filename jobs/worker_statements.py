@@ -5,7 +5,7 @@ Used by the Task Manager alone; see `jobs.statements` for the rules of all SQL h
 
 from sqlalchemy import text
 
-from jobs.share_statements import settled
+from jobs.shares.statements import settled
 
 _SERVICE_S = (
     "CASE state WHEN 'succeeded' THEN extract(epoch FROM finished_at - started_at)::float8 END"

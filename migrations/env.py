@@ -2,16 +2,16 @@
 
 from alembic import context
 
-import jobs.outlook_records
+import jobs.outlook.records
 import jobs.records
-import jobs.share_records
+import jobs.shares.records
 import models_store.records
 from jobs.database import Base
 
 TABLES_FROM = (
-    jobs.outlook_records,
+    jobs.outlook.records,
     jobs.records,
-    jobs.share_records,
+    jobs.shares.records,
     models_store.records,
 )
 

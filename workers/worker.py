@@ -7,9 +7,9 @@ import threading
 import time
 
 from bells.hints import CANCELLED, Hints, listen
-from jobs import crash_loops
 from jobs.database import open_engine
 from jobs.errors import DatabaseUnavailable, LmaasError
+from jobs.outlook import crash_loops
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread

@@ -16,13 +16,14 @@ from api.queries import JobListQuery, JobPath, JobQuery
 from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
 from api.services import Services
-from jobs import job_views, predictions
+from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
 from jobs.errors import InvalidRequest
 from jobs.failpoints import reach
 from jobs.job_views import JobView
 from jobs.keys import Scope
-from jobs.outlook_facts import Outlook
+from jobs.outlook import predictions
+from jobs.outlook.facts import Outlook
 from jobs.spec import OnUnmeetable, Submit
 
 LONGEST_WAIT_S = 60.0

@@ -10,9 +10,10 @@ from api import auth, presentation
 from api.operation_schemas import ComponentList, ModelAnswer, ModelList, QueueList, WorkerList
 from api.queries import ModelPath
 from api.services import Services
-from jobs import components, crash_loops, job_views, leases, pauses
+from jobs import job_views, leases, pauses
 from jobs.database import transact
 from jobs.keys import Scope
+from jobs.outlook import components, crash_loops
 from jobs.spec import Strict, Text
 from models_store import catalog
 from models_store.catalog import ModelVersion

@@ -31,6 +31,10 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_WORKERS}::test_workers_that_slept_longer_than_their_lease_write_nothing",
     ),
     ("SIGTERM rolling, under load", "any"): (
+        (
+            "tests/chaos/test_rolling_restart.py::"
+            "test_a_rolling_restart_of_everything_under_load_loses_fails_and_charges_nothing"
+        ),
         f"{_WORKERS}::test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged",
     ),
     ("Redis kill -9, back empty; FLUSHALL", "idle, in flight, backlog"): (
@@ -59,6 +63,10 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "is_finished_later"
         ),
         f"{_AWAY}::test_a_read_only_postgres_is_as_good_as_none",
+        (
+            "tests/integration/test_durability.py::"
+            "test_what_was_accepted_is_there_after_postgres_was_killed"
+        ),
     ),
     ("Postgres black-holed for one worker", "mid-decode"): (
         f"{_WORKERS}::test_a_worker_whose_postgres_is_a_black_hole_fences_itself",
@@ -69,6 +77,12 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ("out of memory, engine hang", "any"): (
         f"{_WORKERS}::test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job",
     ),
+    ("deploy, delete, corrupt shard", "queued, running"): (
+        (
+            "tests/unit/test_model_store_names.py::"
+            "test_a_changed_version_is_corrupt_and_the_file_is_named"
+        ),
+    ),
     ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",
@@ -77,8 +91,8 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("cancel against complete", "thousands"): (
         (
-            "tests/integration/test_task_manager_races.py::"
-            "test_in_300_races_an_acknowledged_cancel_never_is_a_success"
+            "tests/integration/test_cancel_against_finish.py::"
+            "test_an_acknowledged_cancel_never_becomes_a_success"
         ),
     ),
 }

@@ -1,6 +1,7 @@
 """Every row of the fault matrix names tests that exist, and every fault test has a row."""
 
 import ast
+import re
 
 import pytest
 
@@ -25,6 +26,19 @@ def named_in(path: str) -> set[str]:
 @pytest.mark.parametrize("test", NAMED)
 def test_a_named_test_exists(test: str) -> None:
     assert test in named_in(test.partition("::")[0])
+
+
+def test_the_page_on_reliability_names_the_same_rows_and_tests() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    table = page.partition("| fault | when |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = {}
+    for line in table:
+        fault, when, _, held_by = (cell.strip() for cell in line.strip("| ").split(" | "))
+        told[fault, when] = set(re.findall(r"`(tests/[^`]+::[^`]+)`", held_by))
+        assert told[fault, when] or "not built yet" in held_by, fault
+    assert {row for row, tests in told.items() if tests} == set(MATRIX)
+    for row, tests in MATRIX.items():
+        assert told[row] <= set(tests), row
 
 
 def test_every_fault_test_of_this_room_proves_a_row() -> None:

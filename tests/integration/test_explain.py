@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from api.explain_schemas import ExplainAnswer
-from jobs import components, leases
+from jobs import leases
 from jobs.database import run
 from jobs.ids import new_id
 from jobs.keys import Scope
 from jobs.leases import Incarnation
+from jobs.outlook import components
 from jobs.states import State
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
 from tests.integration.job_samples import (

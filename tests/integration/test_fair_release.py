@@ -16,8 +16,8 @@ from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import ClusterManager
 from dispatcher.job_dispatcher import BUFFER, JobDispatcher
 from jobs.envelopes import ClaimedJob
-from jobs.releases import MOST_FLOWS
 from jobs.settings import Settings
+from jobs.shares.releases import MOST_FLOWS
 from jobs.states import Priority
 from jobs.task_manager import TaskManager
 from tests.conditions import ROOT

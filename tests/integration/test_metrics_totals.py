@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from api.metric_totals import Totals
 from dispatcher.housekeeper import keep_house
 from dispatcher.observer import Observer
-from jobs import components, counters, leases, predictions
+from jobs import counters, leases
+from jobs.outlook import components, predictions
 from tests.integration.front_door import FrontDoor, front_door
 from tests.integration.job_samples import a_worker, empty, release_all, rows, success, worker_died
 

@@ -12,18 +12,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
-import jobs.outlook_records
+import jobs.outlook.records
 import jobs.records
-import jobs.share_records
+import jobs.shares.records
 import models_store.records
 from jobs.database import Base
 from migrations.__main__ import configuration, upgrade
 from tests.conditions import ROOT
 
 TABLES_FROM = (
-    jobs.outlook_records,
+    jobs.outlook.records,
     jobs.records,
-    jobs.share_records,
+    jobs.shares.records,
     models_store.records,
 )
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs import components, leases
+from jobs import leases
+from jobs.outlook import components
 from tests.integration.front_door import GOOD, FrontDoor, front_door, refusal
 from tests.integration.job_samples import a_worker, empty, rows
 

@@ -74,8 +74,8 @@ FENCES = (
     Mutant(
         "claim-once", "a claim locks its rows, and passes by what others have locked",
         _WORKER_STATEMENTS,
-        "ORDER BY rank LIMIT :free FOR UPDATE SKIP LOCKED",
-        "ORDER BY rank LIMIT :free",
+        "ORDER BY turn LIMIT :free FOR UPDATE SKIP LOCKED",
+        "ORDER BY turn LIMIT :free",
         (f"{_RACES}::test_eight_workers_claim_every_job_exactly_once",),
     ),
     Mutant(
@@ -153,7 +153,7 @@ RECOVERY = (
     Mutant(
         "parent-ends-lease", "a dead worker's jobs do not wait for its lease to run out",
         "workers/__main__.py",
-        "            self._end_leases(process_id)\n", "",
+        "            self._record_end(process_id, code)\n", "",
         (f"{_KILLED}::test_every_job_of_a_killed_child_ends_once_long_before_its_lease",),
     ),
     Mutant(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.estimates import (
+from jobs.outlook.estimates import (
     Capacity,
     Flow,
     Interval,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.fair_share import Flow, Head, choose
+from jobs.shares.fair_share import Flow, Head, choose
 from jobs.states import Priority
 
 

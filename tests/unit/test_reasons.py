@@ -4,7 +4,7 @@ import re
 
 from tests.conditions import ROOT
 
-SOURCE = (ROOT / "jobs" / "reasons.py").read_text()
+SOURCE = (ROOT / "jobs" / "outlook" / "reasons.py").read_text()
 TABLE = (ROOT / "docs" / "operations.md").read_text()
 
 

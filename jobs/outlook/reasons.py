@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.outlook_facts import Outlook, at
+from jobs.outlook.facts import Outlook, at
+from jobs.outlook.wording import clock, count, exit_of, jobs_of, seconds
 from jobs.states import State
-from jobs.wording import clock, count, exit_of, jobs_of, seconds
 
 # Redis is missed when it has not answered for this long; a look may fail by chance.
 _BROKER_MISSED_S = 4.0

@@ -3,7 +3,7 @@
 The model is a queue before `slots` equal servers, each of which makes a known
 number of tokens a second. Before a job go the running ones, those with a lower
 turn, and of each other flow as much as its weight gives it until then
-(`jobs.fair_share` decides by the same rule). Times are seconds from now.
+(`jobs.shares.fair_share` decides by the same rule). Times are seconds from now.
 
 More work ahead never gives an earlier time, and each interval holds its point.
 """

@@ -1,5 +1,5 @@
 """What stands before a job and when it will run: facts from Postgres, put
-through `jobs.estimates`. Nothing is written here, and nothing here grows with
+through `jobs.outlook.estimates`. Nothing is written here, and nothing here grows with
 the number of waiting jobs: counts end at `MOST_COUNTED`.
 """
 
@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import crash_loops, outlook_statements
 from jobs.database import run
-from jobs.estimates import (
+from jobs.outlook import crash_loops
+from jobs.outlook import statements as outlook_statements
+from jobs.outlook.estimates import (
     Capacity,
     Flow,
     Interval,
@@ -22,7 +23,7 @@ from jobs.estimates import (
     turn_of,
     work_of,
 )
-from jobs.outlook_facts import MOST_COUNTED, Before, Outlook, Subject
+from jobs.outlook.facts import MOST_COUNTED, Before, Outlook, Subject
 from jobs.states import CLASS_WEIGHT, Priority
 
 _MOST_FLOWS = 4_000

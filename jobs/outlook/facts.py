@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from jobs.components import DISPATCHER, MISSED_AFTER_S
-from jobs.crash_loops import Crashes
 from jobs.envelopes import NewJob
-from jobs.estimates import Interval
+from jobs.outlook.components import DISPATCHER, MISSED_AFTER_S
+from jobs.outlook.crash_loops import Crashes
+from jobs.outlook.estimates import Interval
 from jobs.states import CLASS_OFFSET_S, Priority, State
 
 # Where counting ends.

@@ -1,6 +1,6 @@
 """The two halves of a release, reading and writing; used by the Task Manager alone.
 
-Between them `jobs.fair_share` decides. The write is a compare-and-set on the
+Between them `jobs.shares.fair_share` decides. The write is a compare-and-set on the
 model's clock: if another dispatcher released since the read, it does nothing.
 """
 
@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import share_statements
 from jobs.database import run
 from jobs.envelopes import FlowKey, Released
-from jobs.fair_share import Choice, Flow, Head, choose
+from jobs.shares import statements as share_statements
+from jobs.shares.fair_share import Choice, Flow, Head, choose
 from jobs.states import Priority
 
 # Flows that one release looks at by itself; with more, the caller chooses among

@@ -1,6 +1,6 @@
 """The SQL of release: what waits in each flow, what is let through, what it cost.
 
-Used by the Task Manager alone; `jobs.fair_share` decides between the two halves
+Used by the Task Manager alone; `jobs.shares.fair_share` decides between the two halves
 of a release, and `model_clocks.epoch` sees to it that nobody else did meanwhile.
 """
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from jobs.database import run
-from jobs.outlook_facts import Outlook, at
+from jobs.outlook.facts import Outlook, at
 
 # Upper bounds of the histogram, in seconds; the last one stands for all above.
 BOUNDS_S = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 1e9)
