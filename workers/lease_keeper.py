@@ -99,8 +99,11 @@ class LeaseKeeper:
     def _guard(self) -> None:
         """Lets all jobs go when a quarter of the lease is left and no heartbeat came."""
         while not self._stopped.wait(min(0.25, self._lease_s / 16)):
-            if time.monotonic() > self._renewed_at + self._lease_s * 0.75:
-                self._let_go("could not be renewed")
+            if self._is_overdue():
+                self._let_go("could not be renewed", only_if=self._is_overdue)
+
+    def _is_overdue(self) -> bool:
+        return time.monotonic() > self._renewed_at + self._lease_s * 0.75
 
     def _beat(self) -> bool:
         """One renewal, or a new lease if there is none; False if Postgres is away."""
@@ -145,9 +148,12 @@ class LeaseKeeper:
             self._soon.set()
         return renewed
 
-    def _let_go(self, why: str) -> None:
-        # Within the lock: no new lease begins before the old one's jobs are gone.
+    def _let_go(self, why: str, *, only_if: Callable[[], bool] = lambda: True) -> None:
+        # Within the lock: no new lease begins before the old one's jobs are gone,
+        # and none that has begun meanwhile is taken for the old one.
         with self._identity_lock:
+            if not only_if():
+                return
             worker_id, self._identity.worker_id = self._identity.worker_id, None
             if worker_id is not None:
                 log.error("the lease of worker %s %s; its jobs are let go", worker_id, why)

@@ -16,6 +16,7 @@ _KEYS = "tests/integration/test_keys.py"
 _HANDLER = "tests/integration/test_job_handler.py"
 _LOOPS = "tests/integration/test_dispatcher_loops.py"
 _TIMES = "tests/integration/test_times_and_retries.py"
+_FAIR = "tests/integration/test_fair_release.py"
 _DURABLE = "tests/integration/test_durability.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
@@ -141,7 +142,7 @@ RECOVERY = (
     Mutant(
         "self-fence", "a worker that cannot renew its lease lets its jobs go before it ends",
         "workers/lease_keeper.py",
-        "self._renewed_at + self._lease_s * 0.75:", "self._renewed_at + self._lease_s * 1e9:",
+        "self._renewed_at + self._lease_s * 0.75", "self._renewed_at + self._lease_s * 1e9",
         (f"{_KILLED}::test_a_worker_whose_postgres_is_a_black_hole_fences_itself",),
     ),
     Mutant(
@@ -317,4 +318,34 @@ BELLS = (
     ),
 )  # fmt: skip
 
-MUTANTS = FENCES + RECOVERY + FRONT_DOOR + BELLS
+TURNS = (
+    Mutant(
+        "no-credit", "a flow that had nothing waiting cannot save up its share",
+        "jobs/shares/fair_share.py",
+        "start = max(virtual, job.floor)", "start = virtual",
+        ("tests/unit/test_fair_share.py::test_who_was_away_gets_no_credit_for_it",),
+    ),
+    Mutant(
+        "weights", "tenants share a busy model by weight",
+        "jobs/shares/fair_share.py",
+        "return self.tenant_weight * CLASS_WEIGHT[self.priority]",
+        "return CLASS_WEIGHT[self.priority]",
+        (f"{_FAIR}::test_a_tenant_of_three_times_the_weight_gets_three_times_the_tokens",),
+    ),
+    Mutant(
+        "settled", "a flow is charged for what its jobs used, not for what they asked",
+        "jobs/shares/statements.py",
+        "virtual = s.virtual - o.back", "virtual = s.virtual",
+        (f"{_FAIR}::test_the_end_of_a_job_settles_what_its_flow_was_charged",),
+    ),
+    Mutant(
+        "paused", "nothing of a paused model is claimed",
+        _WORKER_STATEMENTS,
+        "    AND NOT EXISTS (SELECT FROM paused_models "
+        "WHERE model = :model AND version = :version)\n",
+        "",
+        ("tests/integration/test_pause.py::test_running_jobs_finish_and_no_other_starts_until_resume",),
+    ),
+)  # fmt: skip
+
+MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
