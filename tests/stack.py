@@ -110,6 +110,15 @@ class Stack:
         child.kill()
         child.wait(timeout=10)
 
+    def kill_all_of(self, *names: str) -> None:
+        """SIGKILL to processes and all their children, if they still run."""
+        for name in names:
+            child = self._children.pop(name, None)
+            if child is not None:
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait(timeout=10)
+
     def close(self) -> None:
         """Ends all that still runs, whatever state it is in."""
         self.http.close()

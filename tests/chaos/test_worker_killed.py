@@ -82,7 +82,8 @@ def test_a_worker_killed_while_it_waits_for_bells_takes_none_along(
 def test_every_job_of_a_killed_child_ends_once_long_before_its_lease(
     arena: Arena, rng: random.Random
 ) -> None:
-    with arena.workers("worker.long", LMAAS_MODEL=SOLO, LMAAS_LEASE_S="60", LMAAS_HEARTBEAT_S="10"):
+    given = {"LMAAS_LEASE_S": "60", "LMAAS_HEARTBEAT_S": "10", "LMAAS_RESTART_PAUSE_S": "0.05"}
+    with arena.workers("worker.long", LMAAS_MODEL=SOLO, **given):
         ids = [arena.client.submit("k" * (SPEED // 2), model=SOLO) for _ in range(12)]
         victim = arena.child("worker.long")
         eventually(lambda: len(arena.running(worker_pid=victim)) == 8, within_s=10)
@@ -159,7 +160,7 @@ def test_a_worker_whose_postgres_is_a_black_hole_fences_itself(
         # Late is as bad as never: what arrives after the lease is refused.
         before, leases = arena.judge().stale_rejected, len(of_pid(arena, pid))
         ids = until(arena, rng, is_at_work, "the far worker is at work again")
-        proxy.delay(up_s=3.5)
+        proxy.delay(up_s=2.8)
         arena.succeed(ids)
         proxy.delay()
         eventually(lambda: len(of_pid(arena, pid)) > leases, within_s=20)
@@ -184,6 +185,7 @@ def test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged(
         long = [arena.client.submit("l" * 5 * SPEED, model=SOLO) for _ in range(3)]
         short = [arena.client.submit("s" * (SPEED // 2), model=SOLO) for _ in range(3)]
         eventually(lambda: {UUID(id) for id in long + short} <= arena.running(), within_s=10)
+        arena.stack.stop("worker.leaving")
     assert {(job.state, job.attempt) for job in jobs_of(arena, short)} == {(State.SUCCEEDED, 1)}
     assert {(job.state, job.crashes) for job in jobs_of(arena, long)} == {(State.QUEUED, 0)}
     ended = text("SELECT ended_at FROM workers ORDER BY started_at DESC LIMIT 1")
