@@ -32,7 +32,7 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("SIGTERM rolling, under load", "any"): (
         (
-            "tests/chaos/test_rolling_restart.py::"
+            "tests/acceptance/test_rolling_restart.py::"
             "test_a_rolling_restart_of_everything_under_load_loses_fails_and_charges_nothing"
         ),
         f"{_WORKERS}::test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged",

@@ -21,7 +21,7 @@ _DURABLE = "tests/integration/test_durability.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _KILLED = "tests/chaos/test_worker_killed.py"
-_ROLLING = "tests/chaos/test_rolling_restart.py"
+_ROLLING = "tests/acceptance/test_rolling_restart.py"
 
 _STATEMENTS = "jobs/statements.py"
 _WORKER_STATEMENTS = "jobs/worker_statements.py"
