@@ -8,6 +8,7 @@ import time
 from functools import partial
 
 from bells.hints import CANCELLED, Hints, listen
+from bells.token_stream import TokenWriter
 from jobs.database import open_engine
 from jobs.errors import LmaasError
 from jobs.settings import Settings
@@ -46,10 +47,14 @@ class Worker:
         if settings.process_id is not None:
             self._identity.process_id = settings.process_id
         self._held = HeldJobs()
-        hints = Hints(settings)
+        hints, tokens = Hints(settings), TokenWriter(settings)
         self._task_manager = TaskManager(self._durable)
         self._writer = ResultWriter(
-            task_manager=self._task_manager, identity=self._identity, held=self._held, hints=hints
+            task_manager=self._task_manager,
+            identity=self._identity,
+            held=self._held,
+            hints=hints,
+            tokens=tokens,
         )
         self._handler = JobHandler(
             identity=self._identity,
@@ -58,6 +63,7 @@ class Worker:
             held=self._held,
             writer=self._writer,
             hints=hints,
+            tokens=tokens,
         )
         self._keeper = LeaseKeeper(
             engine=self._durable,

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from bells.hints import Hints
+from bells.token_stream import TokenWriter
 from jobs import job_views
 from jobs.envelopes import NewJob
 from jobs.job_views import JobView
@@ -66,9 +67,13 @@ class Bench:
         self.identity = Identity(MODEL, VERSION, "cpu", worker_id=a_worker(engine))
         self.held = HeldJobs()
         self.renderer = SlowRenderer(PromptRenderer.load(folder))
-        hints = Hints(settings)
+        hints, tokens = Hints(settings), TokenWriter(settings)
         self.writer = ResultWriter(
-            task_manager=self.manager, identity=self.identity, held=self.held, hints=hints
+            task_manager=self.manager,
+            identity=self.identity,
+            held=self.held,
+            hints=hints,
+            tokens=tokens,
         )
         self.handler = JobHandler(
             identity=self.identity,
@@ -77,6 +82,7 @@ class Bench:
             held=self.held,
             writer=self.writer,
             hints=hints,
+            tokens=tokens,
         )
         self.broken: list[BaseException] = []
         echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)
