@@ -18,7 +18,7 @@ from jobs.job_views import Event, JobView
 from jobs.states import TERMINAL, State
 
 # Proxies close what is silent; a client that vanished shows at the next write.
-KEEP_ALIVE_S = 10.0
+KEEP_ALIVE_S = 5.0
 
 _ENDS = {state.value for state in TERMINAL}
 
