@@ -6,7 +6,7 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api import auth, errors, metrics
-from api.routes import health, job_history, jobs_routes, keys_routes, operations
+from api.routes import health, job_events, job_history, jobs_routes, keys_routes, operations
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
 from jobs import failpoints, logs
@@ -62,6 +62,6 @@ def build(services: Services) -> OpenAPI:
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)
-    for make in (jobs_routes, job_history, keys_routes, operations, health):
+    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health):
         app.register_api(make.blueprint(services))
     return app

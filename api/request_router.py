@@ -79,6 +79,7 @@ class RequestRouter:
             prompt_tokens=prompt_tokens,
             max_tokens=parameters["max_tokens"],
             max_attempts=request.max_attempts,
+            stream=request.stream,
             times=_times(request, parameters["max_tokens"]),
         )
 

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from api.auth import Authenticator
 from api.request_router import RequestRouter
+from api.streams import StreamHub
 from api.waiting import Notifier
 from bells.hints import Hints
 from jobs.database import open_engine
@@ -22,6 +23,7 @@ class Services:
     task_manager: TaskManager
     router: RequestRouter
     notifier: Notifier
+    streams: StreamHub
     hints: Hints
     authenticator: Authenticator
 
@@ -29,7 +31,9 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Connects lazily: a web process starts while Postgres and Redis are away."""
     engine = open_engine(settings, application="lmaas-web", connections=12)
-    notifier = Notifier(engine, settings)
+    streams = StreamHub(engine, settings)
+    streams.start()
+    notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
     return Services(
         settings=settings,
@@ -37,6 +41,7 @@ def open_services(settings: Settings) -> Services:
         task_manager=TaskManager(engine),
         router=RequestRouter(engine, settings),
         notifier=notifier,
+        streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
     )

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -45,10 +45,14 @@ class Waiter:
 
 
 class Notifier:
-    """See the module. Holds at most `settings.max_waiters` polls."""
+    """See the module. Holds at most `settings.max_waiters` polls; what it hears
+    it also passes on to `tell`."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, tell: Callable[[list[UUID]], None]
+    ) -> None:
         self._engine = engine
+        self._tell = tell
         self._settings = settings
         self._waiters: dict[UUID, list[Waiter]] = defaultdict(list)
         self._count = 0
@@ -100,6 +104,7 @@ class Notifier:
                 del self._waiters[waiter.job_id]
 
     def _hear(self, ids: list[UUID]) -> None:
+        self._tell(ids)
         with self._changed:
             wanted = [id for id in ids if id in self._waiters]
             if wanted:

@@ -39,6 +39,7 @@ class NewJob:
     max_tokens: int
     times: Times = Times()
     max_attempts: int = 3
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class ClaimedJob:
     attempt: int
     input: dict[str, Any]
     parameters: dict[str, Any]
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ SELECT attempt, worker_id, started_at, ended_at, outcome, reason
 FROM job_attempts WHERE job_id = :id ORDER BY attempt, started_at
 """)
 
+_EVENTS = text("""
+SELECT id, job_id, at, kind, attempt, reason FROM job_events
+WHERE job_id = ANY(CAST(:ids AS uuid[])) AND id > :after ORDER BY id
+""")
+
 _FINISHED = text("""
 SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
   AND state IN ('succeeded', 'failed', 'cancelled', 'expired')
@@ -170,6 +175,24 @@ class Attempt:
 def attempts(engine: Engine, job_id: UUID) -> list[Attempt]:
     """A job's attempts, first to last; the caller knows whose job it is."""
     return [Attempt(*row) for row in run(engine, _ATTEMPTS, {"id": job_id})]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a job; ids grow with every event."""
+
+    id: int
+    job_id: UUID
+    at: datetime
+    kind: str
+    attempt: int
+    reason: str | None
+
+
+def events(engine: Engine, ids: Sequence[UUID], after: int = 0) -> list[Event]:
+    """What happened to these jobs since the event `after`, in order; the caller
+    knows whose jobs they are."""
+    return [Event(*row) for row in run(engine, _EVENTS, {"ids": list(ids), "after": after})]
 
 
 def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:

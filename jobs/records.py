@@ -105,6 +105,8 @@ class JobRecord(Base):
     # Jobs that were together when their worker died, until they are acquitted.
     suspect_group: Mapped[UUID | None] = mapped_column(Uuid)
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
+    # Its client asked to read the text while it grows (`bells.token_stream`).
+    stream: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     prompt_tokens: Mapped[int] = mapped_column(Integer)
     max_tokens: Mapped[int] = mapped_column(Integer)

@@ -128,6 +128,9 @@ class Submit(Strict):
     max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="attempts that may end in a retryable error"
     )
+    stream: bool = Field(
+        default=False, description="its text can be read while it grows; it passes through Redis"
+    )
 
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":

@@ -20,15 +20,15 @@ def _floor(model: str, version: str) -> str:
 _SUBMIT = f"""
 job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
-                    rank, floor, prompt_tokens, max_tokens, max_attempts, run_at, expires_at,
-                    deadline)
+                    rank, floor, prompt_tokens, max_tokens, max_attempts, stream, run_at,
+                    expires_at, deadline)
   SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => :offset_s),
                CAST(:deadline AS timestamptz) - make_interval(secs => :estimate_s)),
          CASE WHEN CAST(:run_at AS timestamptz) > clock_timestamp() THEN NULL
               ELSE {_floor(":model", ":version")} END,
-         :prompt_tokens, :max_tokens, :max_attempts, CAST(:run_at AS timestamptz),
+         :prompt_tokens, :max_tokens, :max_attempts, :stream, CAST(:run_at AS timestamptz),
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => CAST(:expires_after_s AS float8)),
                CAST(:deadline AS timestamptz)),

@@ -129,7 +129,8 @@ class TaskManager:
         values = {"model": model, "version": version, "worker_id": worker_id, "free": free}
         rows = run(self._engine, worker_statements.CLAIM, values)
         return [
-            ClaimedJob(r.id, r.tenant_id, r.task, r.attempt, r.input, r.parameters) for r in rows
+            ClaimedJob(r.id, r.tenant_id, r.task, r.attempt, r.input, r.parameters, r.stream)
+            for r in rows
         ]
 
     def finish(self, worker_id: UUID, outcomes: Sequence[Outcome]) -> dict[UUID, State]:
@@ -191,6 +192,7 @@ def _values(job: NewJob) -> dict[str, Any]:
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
         "max_attempts": job.max_attempts,
+        "stream": job.stream,
         "run_at": job.times.run_at,
         "expires_after_s": job.times.expires_after_s,
         "deadline": job.times.deadline,

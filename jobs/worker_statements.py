@@ -42,12 +42,12 @@ WITH mine AS MATERIALIZED (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, worker_id = :worker_id,
                   started_at = clock_timestamp(), first_token_at = NULL
   FROM best WHERE jobs.id = best.id
-  RETURNING jobs.id, tenant_id, task, attempt, turn
+  RETURNING jobs.id, tenant_id, task, attempt, turn, stream
 ), event AS (
   INSERT INTO job_events (job_id, kind, attempt, worker_id)
   SELECT id, 'running', attempt, :worker_id FROM claimed
 )
-SELECT c.id, c.tenant_id, c.task, c.attempt, i.input, i.parameters
+SELECT c.id, c.tenant_id, c.task, c.attempt, i.input, i.parameters, c.stream
 FROM claimed c JOIN job_inputs i ON i.job_id = c.id ORDER BY c.turn
 """)
 

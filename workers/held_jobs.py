@@ -26,6 +26,7 @@ class HeldJob:
     # The engine's name for it: a job that is claimed again is another sequence.
     sequence_id: UUID = field(default_factory=new_id)
     parts: list[str] = field(default_factory=list)
+    characters: int = 0
     completion_tokens: int = 0
     first_token_at: float | None = None
     in_engine: bool = True
@@ -40,6 +41,7 @@ class HeldJob:
             self.first_token_at = time.monotonic()
         if text:
             self.parts.append(text)
+            self.characters += len(text)
         self.completion_tokens = completion_tokens
 
     def outcome(self, state: State, finish_reason: str) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from bells.hints import Hints
+from bells.token_stream import Delta, TokenWriter
 from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
 from jobs.failpoints import reach
@@ -20,7 +21,7 @@ from jobs.task_manager import TaskManager
 from models_store.prompt import PromptRenderer
 from workers.confidence import Confidence
 from workers.engines.protocol import Chunk, Partial, Request, Sampling
-from workers.held_jobs import HeldJob, HeldJobs
+from workers.held_jobs import HeldJob, HeldJobs, storable
 from workers.identity import Identity
 from workers.model_server import ModelServer
 from workers.result_writer import ResultWriter
@@ -43,6 +44,7 @@ class JobHandler:
         held: HeldJobs,
         writer: ResultWriter,
         hints: Hints,
+        tokens: TokenWriter,
         confidence: Confidence | None = None,
     ) -> None:
         self._identity = identity
@@ -52,6 +54,7 @@ class JobHandler:
         self._writer = writer
         self._hints = hints
         self._confidence = confidence or Confidence()
+        self._tokens = tokens
         self._claiming = threading.Lock()
         self._room = threading.Event()
         self._stopped = threading.Event()
@@ -187,7 +190,7 @@ class JobHandler:
             held = self._held.of_sequence(chunk.id)
             if held is None or not held.in_engine:
                 continue
-            held.grow(chunk.text, chunk.completion_tokens)
+            self._grow(held, chunk.text, chunk.completion_tokens)
             if chunk.finish_reason is not None:
                 freed = True
                 self._confidence.gain()
@@ -196,11 +199,17 @@ class JobHandler:
         if freed:
             self._room.set()
 
+    def _grow(self, held: HeldJob, text: str, completion_tokens: int) -> None:
+        if text and held.job.stream:
+            delta = Delta(held.job.attempt, held.characters, storable(text))
+            self._tokens.tell(held.job.id, delta)
+        held.grow(text, completion_tokens)
+
     def on_removed(self, id: UUID, partial: Partial) -> None:
         """See `workers.model_server.Listener`."""
         held = self._held.of_sequence(id)
         if held is not None and held.in_engine and held.ending is not None:
-            held.grow(partial.text, partial.completion_tokens)
+            self._grow(held, partial.text, partial.completion_tokens)
             self._held.leave_engine(held)
             self._writer.write(held, _cut_off(held, held.ending))
         self._room.set()

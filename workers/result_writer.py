@@ -10,10 +10,11 @@ import threading
 from uuid import UUID
 
 from bells.hints import Hints
+from bells.token_stream import TokenWriter
 from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable
 from jobs.failpoints import reach
-from jobs.states import State
+from jobs.states import TERMINAL, State
 from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
@@ -29,12 +30,19 @@ class ResultWriter:
     """See the module. `stale_writes` counts the results that the fence refused."""
 
     def __init__(
-        self, *, task_manager: TaskManager, identity: Identity, held: HeldJobs, hints: Hints
+        self,
+        *,
+        task_manager: TaskManager,
+        identity: Identity,
+        held: HeldJobs,
+        hints: Hints,
+        tokens: TokenWriter,
     ) -> None:
         self._task_manager = task_manager
         self._identity = identity
         self._held = held
         self._hints = hints
+        self._tokens = tokens
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="result-writer", daemon=True)
         self.stale_writes = 0
@@ -104,4 +112,6 @@ class ResultWriter:
             self.stale_writes += 1
             log.warning("result of job %s, attempt %d, was stale and is discarded",
                         outcome.id, outcome.attempt)  # fmt: skip
+        elif held.job.stream and state in TERMINAL:
+            self._tokens.end(held.job.id)
         self._held.let_go(held, state)

@@ -7,6 +7,7 @@ import threading
 import time
 
 from bells.hints import CANCELLED, Hints, listen
+from bells.token_stream import TokenWriter
 from jobs.database import open_engine
 from jobs.errors import DatabaseUnavailable, LmaasError
 from jobs.outlook import crash_loops
@@ -52,10 +53,14 @@ class Worker:
         self._held = HeldJobs()
         self._confidence = Confidence()
         self._renderer = prompt.renderer(version, settings.models_folder)
-        hints = Hints(settings)
+        hints, tokens = Hints(settings), TokenWriter(settings)
         self._task_manager = TaskManager(self._durable)
         self._writer = ResultWriter(
-            task_manager=self._task_manager, identity=self._identity, held=self._held, hints=hints
+            task_manager=self._task_manager,
+            identity=self._identity,
+            held=self._held,
+            hints=hints,
+            tokens=tokens,
         )
         self._handler = JobHandler(
             identity=self._identity,
@@ -65,6 +70,7 @@ class Worker:
             writer=self._writer,
             hints=hints,
             confidence=self._confidence,
+            tokens=tokens,
         )
         self._keeper = LeaseKeeper(
             engine=self._durable,

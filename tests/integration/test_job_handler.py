@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from bells.hints import Hints
+from bells.token_stream import TokenWriter
 from jobs import job_views
 from jobs.envelopes import NewJob
 from jobs.job_views import JobView
@@ -68,9 +69,13 @@ class Bench:
         self.identity = Identity(MODEL, VERSION, "cpu", worker_id=a_worker(engine))
         self.held = HeldJobs()
         self.renderer = SlowRenderer(PromptRenderer.load(folder))
-        hints = Hints(settings)
+        hints, tokens = Hints(settings), TokenWriter(settings)
         self.writer = ResultWriter(
-            task_manager=self.manager, identity=self.identity, held=self.held, hints=hints
+            task_manager=self.manager,
+            identity=self.identity,
+            held=self.held,
+            hints=hints,
+            tokens=tokens,
         )
         self.confidence = Confidence()
         self.handler = JobHandler(
@@ -81,6 +86,7 @@ class Bench:
             writer=self.writer,
             hints=hints,
             confidence=self.confidence,
+            tokens=tokens,
         )
         self.broken: list[BaseException] = []
         echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)

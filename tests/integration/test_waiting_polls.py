@@ -18,7 +18,7 @@ def test_hints_for_other_jobs_do_not_put_off_an_end_without_a_hint(
 ) -> None:
     manager, tenant_id = TaskManager(engine), a_tenant(engine)
     noisy, quiet = submitted(manager, tenant_id, 2)
-    notifier = Notifier(engine, settings)
+    notifier = Notifier(engine, settings, lambda _: None)
     notifier.start()
     stop = threading.Event()
     thread = threading.Thread(target=_ring, args=(Hints(settings), noisy, stop))

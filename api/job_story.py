@@ -1,0 +1,160 @@
+"""What a client that watches a job is told, in order and without gaps.
+
+Text comes from Redis while the job runs; what was lost on the way is told from
+the result. A job that starts again after text was told says so: the client
+must drop what it has.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from api.streams import Follower, StreamHub
+from bells.token_stream import Delta
+from jobs import job_views
+from jobs.job_views import Event, JobView
+from jobs.states import TERMINAL, State
+
+# Proxies close what is silent; a client that vanished shows at the next write.
+KEEP_ALIVE_S = 5.0
+
+_ENDS = {state.value for state in TERMINAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reader is: the last event, and how much text of which attempt."""
+
+    event: int = 0
+    attempt: int = 0
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.event}.{self.attempt}.{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """The place that `str` made. Raises `ValueError`."""
+        event, attempt, offset = text.split(".")
+        if not (event + attempt + offset).isdecimal():
+            raise ValueError(text)
+        return cls(int(event), int(attempt), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The job's state changed, or somebody asked for its end."""
+
+    place: Place
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The next piece of text."""
+
+    place: Place
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """All text so far is void: the job runs again, from the beginning."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job as it ended; nothing follows."""
+
+    place: Place
+    view: JobView
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing happened for `KEEP_ALIVE_S`."""
+
+
+Told = Happened | Text | Restarted | Ended | Silence
+
+
+class JobStory:
+    """The story of one job, told to one reader from a place on."""
+
+    def __init__(self, engine: Engine, hub: StreamHub, job_id: UUID, start: Place) -> None:
+        self._engine = engine
+        self._hub = hub
+        self._job_id = job_id
+        self._event, self._attempt, self._offset = start.event, start.attempt, start.offset
+
+    def tell(self) -> Iterator[Told]:
+        """All that happens from the place on, until the job has ended."""
+        with self._hub.follow(self._job_id, after=self._event) as follower:
+            if self._view().is_terminal:  # its last event may have been told before
+                events = job_views.events(self._engine, [self._job_id], self._event)
+                yield from self._told(events, [], ended=True)
+                return
+            while True:
+                told = False
+                for item in self._next(follower):
+                    told = True
+                    yield item
+                    if isinstance(item, Ended):
+                        return
+                if not told:
+                    yield Silence()
+
+    @property
+    def _place(self) -> Place:
+        return Place(self._event, self._attempt, self._offset)
+
+    def _next(self, follower: Follower) -> Iterator[Told]:
+        events, deltas = follower.take(KEEP_ALIVE_S)
+        ended = any(event.kind in _ENDS for event in events)
+        yield from self._told(events, deltas, ended=ended)
+
+    def _told(
+        self, events: Sequence[Event], deltas: Sequence[Delta], *, ended: bool
+    ) -> Iterator[Told]:
+        for event in events:
+            self._event = event.id
+            if event.kind == State.RUNNING:
+                yield from self._begin(event.attempt)
+            if event.kind not in _ENDS:
+                yield Happened(self._place, event)
+        yield from self._texts(deltas)
+        if ended:
+            yield from self._end()
+
+    def _view(self) -> JobView:
+        return job_views.get_many(self._engine, [self._job_id])[self._job_id]
+
+    def _begin(self, attempt: int) -> Iterator[Told]:
+        if attempt > self._attempt:
+            void = self._offset > 0
+            self._attempt, self._offset = attempt, 0
+            if void:
+                yield Restarted(self._place)
+
+    def _texts(self, deltas: Sequence[Delta]) -> Iterator[Told]:
+        for delta in deltas:
+            yield from self._begin(delta.attempt)
+            # Before: told already. After: something is missing, the result has it.
+            if delta.attempt == self._attempt and delta.offset <= self._offset < delta.end:
+                text = delta.text[self._offset - delta.offset :]
+                self._offset = delta.end
+                yield Text(self._place, text)
+
+    def _end(self) -> Iterator[Told]:
+        view = self._view()
+        text = view.text or ""
+        if view.attempt > self._attempt or len(text) < self._offset:
+            yield from self._begin(view.attempt)
+        if len(text) > self._offset:
+            rest, self._offset = text[self._offset :], len(text)
+            yield Text(self._place, rest)
+        yield Ended(self._place, view)
