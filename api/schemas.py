@@ -39,12 +39,40 @@ class Usage(Answer):
     total_tokens: int
 
 
-class Result(Answer):
-    """What the model wrote."""
+class Likelihood(Answer):
+    """A token as text and as its exact bytes, and the natural logarithm of its
+    share in the model's own distribution, before temperature and filters."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenLogprobs(Likelihood):
+    """A token of the completion and the likeliest ones at its place, best first."""
+
+    top_logprobs: list[Likelihood]
+
+
+FinishReason = Literal["stop", "length", "cancelled", "deadline"]
+
+
+class Choice(Answer):
+    """One of several completions."""
 
     text: str
-    finish_reason: Literal["stop", "length", "cancelled", "deadline"]
+    finish_reason: FinishReason
+    logprobs: list[TokenLogprobs] | None
+
+
+class Result(Answer):
+    """What the model wrote; `usage` counts the tokens of all completions."""
+
+    text: str
+    finish_reason: FinishReason
     usage: Usage
+    logprobs: list[TokenLogprobs] | None = Field(description="of `text`, if asked for")
+    choices: list[Choice] | None = Field(description="all completions, if n is more than 1")
 
 
 class Timings(Answer):

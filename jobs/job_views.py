@@ -19,7 +19,7 @@ SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.att
 """
 
 _GET = text(f"""
-{_COLUMNS}, r.text, r.error_message
+{_COLUMNS}, r.text, r.error_message, r.details
 FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -36,7 +36,7 @@ WITH page AS MATERIALIZED (
     AND (CAST(:error_code AS text) IS NULL OR error_code = :error_code)
   ORDER BY id DESC LIMIT :limit
 )
-{_COLUMNS}, NULL AS text, NULL AS error_message
+{_COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details
 FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
 """)  # noqa: S608 - only constants are joined
 
@@ -70,8 +70,18 @@ SELECT model, version, sum(queued)::int AS queued, sum(running)::int AS running 
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a job's completions. `logprobs`, if they were asked for, has for each
+    token its `token`, `bytes`, `logprob`, and the same of `top_logprobs`."""
+
+    text: str
+    finish_reason: str | None
+    logprobs: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as it stood when it was read; lists leave `text` out."""
+    """A job as it stood when it was read; lists leave `text` and `details` out."""
 
     id: UUID
     tenant_id: UUID
@@ -97,6 +107,19 @@ class JobView:
     labels: dict[str, str]
     text: str | None
     error_message: str | None
+    details: dict[str, Any] | None = None
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Its completions, in order; none if it has no result."""
+        if self.text is None:
+            return []
+        details = self.details or {}
+        alone = {"text": self.text, "finish_reason": self.finish_reason, **details}
+        return [
+            Choice(found["text"], found["finish_reason"], found.get("logprobs"))
+            for found in details.get("choices", [alone])
+        ]
 
     @property
     def is_terminal(self) -> bool:

@@ -154,6 +154,8 @@ class ResultRecord(Base):
     attempt: Mapped[int] = mapped_column(SmallInteger)
     text: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
+    # Of some jobs: logprobs, and all completions if there are several.
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class EventRecord(Base):

@@ -74,7 +74,9 @@ class Worker:
             lost=self._drop_all,
             stale_writes=lambda: self._writer.stale_writes,
         )
-        self._watcher = FenceWatcher(self._task_manager, self._identity, self._held, self._handler)
+        self._watcher = FenceWatcher(
+            self._task_manager, self._identity, self._held, self._handler.running
+        )
         self._server: ModelServer | None = None
         self._load_began = time.monotonic()
         self._drained = threading.Event()
@@ -87,7 +89,7 @@ class Worker:
         verify(self._version, self._settings.models_folder)
         server = ModelServer(
             partial(load_engine, self._version, self._settings),
-            self._handler,
+            self._handler.running,
             broken=lambda error: _die("the engine failed", error),
         )
         server.start()
@@ -138,7 +140,7 @@ class Worker:
         worker_id = self._identity.worker_id
         self._watcher.stop()
         for held in rest:
-            self._handler.drop(held)
+            self._handler.running.drop(held)
         if rest and worker_id is not None:
             try:
                 returned = self._task_manager.give_back(worker_id, [held.job.id for held in rest])
@@ -160,7 +162,7 @@ class Worker:
 
     def _drop_all(self) -> None:
         for held in self._held.snapshot():
-            self._handler.drop(held)
+            self._handler.running.drop(held)
 
 
 def _die(why: str, error: BaseException | None = None) -> None:

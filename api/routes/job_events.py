@@ -65,8 +65,9 @@ def _line(told: Told) -> str:
                 "status": event.kind, "attempt": event.attempt, "reason": event.reason,
                 "at": presentation.moment(event.at),
             })  # fmt: skip
-        case Text(place, text):
-            return _event("text", place, {"attempt": place.attempt, "text": text})
+        case Text(place, text, choice):
+            data = {"attempt": place.attempt, "choice": choice, "text": text}
+            return _event("text", place, data)
         case Restarted(place):
             return _event("restarted", place, {"attempt": place.attempt})
         case Ended(place, view):

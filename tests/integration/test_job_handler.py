@@ -86,7 +86,7 @@ class Bench:
         )
         self.broken: list[BaseException] = []
         echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)
-        self.server = ModelServer(lambda: echo, self.handler, broken=self.broken.append)
+        self.server = ModelServer(lambda: echo, self.handler.running, broken=self.broken.append)
         self.server.start()
         self.writer.start()
 
@@ -111,7 +111,7 @@ class Bench:
         self.renderer.go_on.set()
         self.handler.stop_claiming()
         for held in self.held.snapshot():
-            self.handler.drop(held)
+            self.handler.running.drop(held)
         self.writer.stop()
         self.server.stop()
 
@@ -167,7 +167,7 @@ def test_a_cancel_between_claim_and_join_is_obeyed(bench: Bench) -> None:
     id = bench.long_job()
     assert bench.renderer.entered.wait(10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.end(id, State.CANCELLED)
+    bench.handler.running.end(id, State.CANCELLED)
     bench.renderer.go_on.set()
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     assert bench.view(id).state == "cancelled"
@@ -181,7 +181,7 @@ def test_a_job_that_is_lost_between_claim_and_join_leaves_the_engine(bench: Benc
     assert bench.renderer.entered.wait(10)
     held = bench.held.get(id)
     assert held is not None
-    bench.handler.drop(held)
+    bench.handler.running.drop(held)
     bench.renderer.go_on.set()
     others = [bench.submit(a_job(bench.tenant_id, prompt="hi")) for _ in range(8)]
     eventually(lambda: all(bench.view(other).is_terminal for other in others), within_s=10)
@@ -196,7 +196,7 @@ def test_a_cancelled_job_ends_with_the_beginning_of_its_text(bench: Bench) -> No
     held = eventually(lambda: bench.held.get(id), within_s=10)
     eventually(lambda: held.completion_tokens > 2, within_s=10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.end(id, State.CANCELLED)
+    bench.handler.running.end(id, State.CANCELLED)
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     view = bench.view(id)
     assert view.state == "cancelled"
