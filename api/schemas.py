@@ -5,15 +5,10 @@ Answers are built by `api.presentation`; a test holds them against these.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.result_schemas import Answer, Result
 from jobs.states import Priority, State
-
-
-class Answer(BaseModel):
-    """Base of all answers."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ErrorDetail(Answer):
@@ -29,50 +24,6 @@ class ErrorAnswer(Answer):
     """The one shape of all errors."""
 
     error: ErrorDetail
-
-
-class Usage(Answer):
-    """Tokens that the job used."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class Likelihood(Answer):
-    """A token as text and as its exact bytes, and the natural logarithm of its
-    share in the model's own distribution, before temperature and filters."""
-
-    token: str
-    bytes: list[int]
-    logprob: float
-
-
-class TokenLogprobs(Likelihood):
-    """A token of the completion and the likeliest ones at its place, best first."""
-
-    top_logprobs: list[Likelihood]
-
-
-FinishReason = Literal["stop", "length", "cancelled", "deadline"]
-
-
-class Choice(Answer):
-    """One of several completions."""
-
-    text: str
-    finish_reason: FinishReason
-    logprobs: list[TokenLogprobs] | None
-
-
-class Result(Answer):
-    """What the model wrote; `usage` counts the tokens of all completions."""
-
-    text: str
-    finish_reason: FinishReason
-    usage: Usage
-    logprobs: list[TokenLogprobs] | None = Field(description="of `text`, if asked for")
-    choices: list[Choice] | None = Field(description="all completions, if n is more than 1")
 
 
 class Timings(Answer):

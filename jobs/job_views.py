@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
+from jobs.choices import Choice, choices
 from jobs.database import run
 from jobs.states import TERMINAL, State
 
@@ -70,16 +71,6 @@ SELECT model, version, sum(queued)::int AS queued, sum(running)::int AS running 
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One of a job's completions. `logprobs`, if they were asked for, has for each
-    token its `token`, `bytes`, `logprob`, and the same of `top_logprobs`."""
-
-    text: str
-    finish_reason: str | None
-    logprobs: list[dict[str, Any]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class JobView:
     """A job as it stood when it was read; lists leave `text` and `details` out."""
 
@@ -112,14 +103,7 @@ class JobView:
     @property
     def choices(self) -> list[Choice]:
         """Its completions, in order; none if it has no result."""
-        if self.text is None:
-            return []
-        details = self.details or {}
-        alone = {"text": self.text, "finish_reason": self.finish_reason, **details}
-        return [
-            Choice(found["text"], found["finish_reason"], found.get("logprobs"))
-            for found in details.get("choices", [alone])
-        ]
+        return [] if self.text is None else choices(self.text, self.finish_reason, self.details)
 
     @property
     def is_terminal(self) -> bool:

@@ -68,8 +68,9 @@ class Client:
         """Submits a job and returns at once with its id: accepted means durable.
 
         Give one of `prompt`, `messages` and `input`; the task follows from
-        it. `parameters` are max_tokens, temperature, top_p, top_k, stop,
-        seed. With `wait_s` the answer comes when the job ends, or then.
+        it. `parameters` are the API's: max_tokens, temperature, stop, seed, n,
+        logprobs, response_format and more. With `wait_s` the answer comes when
+        the job ends, or then.
         Raises `RequestRefused` with the field's name in `param`.
         """
         body = envelope(Input(task, input, prompt, messages), model, parameters, priority, metadata)
