@@ -41,8 +41,8 @@ def stack(
 
 
 def submit(stack: Stack, *, stream: bool = True, **parameters: int) -> str:
-    body = {"task": "generate", "model": "echo", "stream": stream,
-            "input": {"prompt": PROMPT}, "parameters": {"max_tokens": 100, **parameters}}  # fmt: skip
+    body = {"task": "generate", "model": "echo", "stream": stream, "input": {"prompt": PROMPT},
+            "parameters": {"max_tokens": 100, **parameters}}  # fmt: skip
     answer = stack.http.post("/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
