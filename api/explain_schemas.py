@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas import Answer
+from api.result_schemas import Answer
 from jobs.states import State
 
 

@@ -25,7 +25,8 @@ _ENDS = {state.value for state in TERMINAL}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reader is: the last event, and how much text of which attempt."""
+    """Where a reader is: the last event, and how much text of which attempt,
+    counted through all completions of the job."""
 
     event: int = 0
     attempt: int = 0
@@ -53,10 +54,11 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The next piece of text."""
+    """The next piece of text, of the job's completion `choice`."""
 
     place: Place
     text: str
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,17 @@ class JobStory:
             if delta.attempt == self._attempt and delta.offset <= self._offset < delta.end:
                 text = delta.text[self._offset - delta.offset :]
                 self._offset = delta.end
-                yield Text(self._place, text)
+                yield Text(self._place, text, delta.choice)
 
     def _end(self) -> Iterator[Told]:
         view = self._view()
-        text = view.text or ""
-        if view.attempt > self._attempt or len(text) < self._offset:
+        texts = [choice.text for choice in view.choices]
+        if view.attempt > self._attempt or sum(map(len, texts)) < self._offset:
             yield from self._begin(view.attempt)
-        if len(text) > self._offset:
-            rest, self._offset = text[self._offset :], len(text)
-            yield Text(self._place, rest)
+        begins = 0
+        for number, text in enumerate(texts):
+            if rest := text[max(0, self._offset - begins) :]:
+                self._offset = begins + len(text)
+                yield Text(self._place, rest, number)
+            begins += len(text)
         yield Ended(self._place, view)

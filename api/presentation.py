@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flask import Response
@@ -80,6 +80,7 @@ def _result(view: JobView) -> dict[str, Any] | None:
     if view.text is None:
         return None
     completion = view.completion_tokens or 0
+    choices = view.choices
     return {
         "text": view.text,
         "finish_reason": view.finish_reason,
@@ -88,6 +89,8 @@ def _result(view: JobView) -> dict[str, Any] | None:
             "completion_tokens": completion,
             "total_tokens": view.prompt_tokens + completion,
         },
+        "logprobs": choices[0].logprobs,
+        "choices": [asdict(choice) for choice in choices] if len(choices) > 1 else None,
     }
 
 

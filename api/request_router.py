@@ -15,13 +15,13 @@ from sqlalchemy import Engine
 
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
-from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask
+from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask, UnsupportedParameter
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
-from jobs.spec import TASK_INPUTS, Parameters, Strict, Submit, Task
-from models_store import catalog, prompt
+from jobs.spec import MAX_LOGPROBS, TASK_INPUTS, Parameters, Strict, Submit, Task
+from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
 
 # A moved alias is followed after this long, in exchange for not asking
@@ -62,9 +62,11 @@ class RequestRouter:
                 f"only {', '.join(version.tasks)}",
                 param="task",
             )
+        self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
         parameters = _fit(request.parameters, prompt_tokens, version)
+        all_tokens = parameters["max_tokens"] * request.parameters.n
         return NewJob(
             id=new_id(),
             tenant_id=asking.tenant_id,
@@ -77,10 +79,10 @@ class RequestRouter:
             parameters=parameters,
             labels=dict(request.metadata),
             prompt_tokens=prompt_tokens,
-            max_tokens=parameters["max_tokens"],
+            max_tokens=all_tokens,
             max_attempts=request.max_attempts,
             stream=request.stream,
-            times=_times(request, parameters["max_tokens"]),
+            times=_times(request, all_tokens),
         )
 
     def _version(self, text: str) -> ModelVersion:
@@ -95,6 +97,26 @@ class RequestRouter:
                 self._known.clear()
             self._known[text] = (now + REMEMBER_S, version)
         return version
+
+    def _check_parameters(self, asked: Parameters, version: ModelVersion) -> None:
+        """Raises `UnsupportedParameter` or `InvalidRequest` for what the model cannot do."""
+        if not asked.is_free_text and asked.response_format is not None:
+            if version.engine == "echo":
+                raise UnsupportedParameter(
+                    f"the model {version.reference} repeats the prompt and gives no other form",
+                    param="parameters.response_format",
+                )
+            grammar.check(asked.response_format)
+        vocabulary = prompt.renderer(version, self._models_folder).vocab_size
+        for name, ids in (
+            ("logit_bias", asked.logit_bias),
+            ("stop_token_ids", asked.stop_token_ids),
+        ):
+            if vocabulary is not None and max(ids, default=0) >= vocabulary:
+                raise InvalidRequest(
+                    f"{version.reference} has the token ids 0 to {vocabulary - 1:,}",
+                    param=f"parameters.{name}",
+                )
 
     def _count(self, task: Task, version: ModelVersion, job_input: dict[str, Any]) -> int:
         renderer = prompt.renderer(version, self._models_folder)
@@ -150,6 +172,18 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
             f"{version.context_length:,} tokens of {version.reference}",
             param="parameters.max_tokens" if room >= 1 else "input",
         )
-    values = parameters.model_dump()
+    # Defaults never change; a row of the queue is read and written often.
+    values = parameters.model_dump(exclude_defaults=True)
     values["max_tokens"] = min(parameters.max_tokens, room)
+    _check_logprobs(parameters, values["max_tokens"])
     return values
+
+
+def _check_logprobs(parameters: Parameters, max_tokens: int) -> None:
+    told = max_tokens * parameters.n * (1 + parameters.top_logprobs) if parameters.logprobs else 0
+    if told > MAX_LOGPROBS:
+        raise InvalidRequest(
+            f"max_tokens, n and top_logprobs ask for up to {told:,} logprobs, and a result holds "
+            f"{MAX_LOGPROBS:,}; ask for less",
+            param="parameters.logprobs",
+        )

@@ -5,15 +5,10 @@ Answers are built by `api.presentation`; a test holds them against these.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.result_schemas import Answer, Result
 from jobs.states import Priority, State
-
-
-class Answer(BaseModel):
-    """Base of all answers."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ErrorDetail(Answer):
@@ -32,22 +27,6 @@ class ErrorAnswer(Answer):
     """The one shape of all errors."""
 
     error: ErrorDetail
-
-
-class Usage(Answer):
-    """Tokens that the job used."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class Result(Answer):
-    """What the model wrote."""
-
-    text: str
-    finish_reason: Literal["stop", "length", "cancelled", "deadline"]
-    usage: Usage
 
 
 class Timings(Answer):

@@ -10,7 +10,7 @@ it from the result in Postgres.
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -29,14 +29,18 @@ _GATHER_S = 0.02
 
 log = logging.getLogger(__name__)
 
+_Part = tuple[UUID, int, int]  # job, attempt, completion
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Text that a job's attempt produced, from character `offset` on."""
+    """Text that a job's attempt produced, from character `offset` of all its
+    completions on; it belongs to completion `choice`."""
 
     attempt: int
     offset: int
     text: str
+    choice: int = 0
 
     @property
     def end(self) -> int:
@@ -56,7 +60,7 @@ class TokenWriter:
     def __init__(self, settings: Settings) -> None:
         self._redis: Redis = quick_client(settings)
         self._breaker = Breaker()
-        self._waiting: dict[tuple[UUID, int], Delta] = {}
+        self._waiting: dict[_Part, Delta] = {}
         self._ended: set[UUID] = set()
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="token-writer", daemon=True).start()
@@ -64,10 +68,11 @@ class TokenWriter:
     def tell(self, job_id: UUID, delta: Delta) -> None:
         """Takes text to be sent; what gathers for a job goes out as one entry."""
         with self._changed:
-            before = self._waiting.get((job_id, delta.attempt))
+            part = (job_id, delta.attempt, delta.choice)
+            before = self._waiting.get(part)
             if before is not None:
-                delta = Delta(before.attempt, before.offset, before.text + delta.text)
-            self._waiting[job_id, delta.attempt] = delta
+                delta = replace(before, text=before.text + delta.text)
+            self._waiting[part] = delta
             self._changed.notify()
 
     def end(self, job_id: UUID) -> None:
@@ -86,10 +91,12 @@ class TokenWriter:
             self._breaker.attempt(partial(self._send, waiting, ended))
             pause.wait(_GATHER_S)
 
-    def _send(self, waiting: dict[tuple[UUID, int], Delta], ended: set[UUID]) -> None:
+    def _send(self, waiting: dict[_Part, Delta], ended: set[UUID]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for (job_id, _), delta in waiting.items():
+        for (job_id, *_), delta in waiting.items():
             entry: Any = {"a": delta.attempt, "o": delta.offset, "t": delta.text}
+            if delta.choice:
+                entry["c"] = delta.choice
             pipeline.xadd(key(job_id), entry, maxlen=_MOST_ENTRIES, approximate=True)
             pipeline.expire(key(job_id), _LONGEST_LIFE_S)
         for job_id in ended:
@@ -113,6 +120,6 @@ def read(
 
 def _delta(fields: dict[str, str]) -> Delta | None:
     try:  # anybody with the password can write anything
-        return Delta(int(fields["a"]), int(fields["o"]), fields["t"])
+        return Delta(int(fields["a"]), int(fields["o"]), fields["t"], int(fields.get("c", 0)))
     except (KeyError, ValueError):
         return None

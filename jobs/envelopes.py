@@ -98,7 +98,8 @@ class ClaimedJob:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one attempt ended. `first_token_age_s`: seconds since the first token.
-    A `retryable` failure is tried again while the job has attempts left."""
+    `details` goes to the result as it is. A `retryable` failure is tried again
+    while the job has attempts left."""
 
     id: UUID
     attempt: int
@@ -110,6 +111,7 @@ class Outcome:
     error_code: str | None = None
     error_message: str | None = None
     retryable: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,12 @@ class PromptTooLong(InvalidRequest):
     code = "context_length_exceeded"
 
 
+class UnsupportedParameter(InvalidRequest):
+    """The model's engine cannot do what a parameter asks for."""
+
+    code = "unsupported_parameter"
+
+
 class UnknownTask(InvalidRequest):
     """No such task type."""
 
@@ -117,6 +123,12 @@ class EngineFailed(LmaasError):
 
     code = "engine_failed"
     retryable = True
+
+
+class FormNotFollowed(LmaasError):
+    """The completion could not be given the form that `response_format` asks for."""
+
+    code = "response_format_failed"
 
 
 class WorkerLost(LmaasError):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
+from jobs.choices import Choice, choices
 from jobs.database import run
 from jobs.states import TERMINAL, State
 
@@ -19,7 +20,7 @@ SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.att
 """
 
 _GET = text(f"""
-{_COLUMNS}, r.text, r.error_message
+{_COLUMNS}, r.text, r.error_message, r.details
 FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -44,7 +45,7 @@ WITH page AS MATERIALIZED (
     AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES}
   ORDER BY id DESC LIMIT :limit
 )
-{_COLUMNS}, NULL AS text, NULL AS error_message
+{_COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details
 FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
 """)  # noqa: S608 - only constants are joined
 
@@ -79,7 +80,7 @@ SELECT model, version, sum(queued)::int AS queued, sum(running)::int AS running 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as it stood when it was read; lists leave `text` out."""
+    """A job as it stood when it was read; lists leave `text` and `details` out."""
 
     id: UUID
     tenant_id: UUID
@@ -105,6 +106,12 @@ class JobView:
     labels: dict[str, str]
     text: str | None
     error_message: str | None
+    details: dict[str, Any] | None = None
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Its completions, in order; none if it has no result."""
+        return [] if self.text is None else choices(self.text, self.finish_reason, self.details)
 
     @property
     def is_terminal(self) -> bool:

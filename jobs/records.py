@@ -156,6 +156,8 @@ class ResultRecord(Base):
     attempt: Mapped[int] = mapped_column(SmallInteger)
     text: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
+    # Of some jobs: logprobs, and all completions if there are several.
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class EventRecord(Base):
@@ -184,36 +186,3 @@ class IdempotencyRecord(Base):
     body_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     job_id: Mapped[UUID] = mapped_column(Uuid)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW, index=True)
-
-
-class WorkerRecord(Base):
-    """One incarnation of a worker and its lease. A restarted worker is a new row."""
-
-    __tablename__ = "workers"
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    # The start of the process it lives in: its parent ends all leases of a dead child.
-    process_id: Mapped[UUID] = mapped_column(Uuid, index=True)
-    model: Mapped[str] = mapped_column(Text)
-    version: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(Text)
-    device: Mapped[str] = mapped_column(Text)
-    host: Mapped[str] = mapped_column(Text)
-    pid: Mapped[int] = mapped_column(Integer)
-    slots: Mapped[int] = mapped_column(Integer)
-    started_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
-    heartbeat_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
-    lease_until: Mapped[datetime] = mapped_column(Moment)
-    ended_at: Mapped[datetime | None] = mapped_column(Moment)
-    # Seen dead by its parent; a lease that only ran out proves no crash.
-    died: Mapped[bool] = mapped_column(server_default=text("false"))
-    exit_code: Mapped[int | None] = mapped_column(Integer)
-    # When it had ended its first job in peace: it is no part of a crash loop.
-    proven_at: Mapped[datetime | None] = mapped_column(Moment)
-    stale_writes: Mapped[int] = mapped_column(BigInteger, server_default="0")
-
-    __table_args__ = (
-        CheckConstraint("state IN ('loading','ready','draining','ended')", name="state_known"),
-        Index("ix_workers_live", "model", "version", postgresql_where=text("ended_at IS NULL")),
-        Index("ix_workers_died", "model", "version", "ended_at", postgresql_where=text("died")),
-    )

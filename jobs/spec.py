@@ -8,36 +8,27 @@ under `workers/tasks/`, and nothing else.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, storable
+from jobs.response_format import ResponseFormat
 from jobs.states import Priority
 
-MAX_TEXT = 400_000
+# The building blocks are found here too, beside what is built of them.
+__all__ = ["MAX_TEXT", "FilledText", "ShortText", "Strict", "Text"]
+
 MAX_MESSAGES = 1_000
 MAX_COMPLETION_TOKENS = 131_072
-
-
-def _storable(text: str) -> str:
-    # Postgres text and jsonb hold neither; strict JSON parsers refuse lone
-    # surrogates on the way in, Python callers may still carry them.
-    if "\x00" in text:
-        raise ValueError("contains NUL (U+0000), which cannot be stored; remove it")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("contains a lone surrogate (half of a UTF-16 pair), which is not text")
-    return text
-
-
-Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_storable)]
-FilledText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_storable)]
-ShortText = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)]
-
-
-class Strict(BaseModel):
-    """A schema that refuses unknown fields, coerced types, NaN and infinity."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, ser_json_inf_nan="null"
-    )
+MAX_CHOICES = 16
+# What one result may hold in logprobs: each is a token's text and a number.
+MAX_LOGPROBS = 500_000
 
 
 class Task(StrEnum):
@@ -66,27 +57,78 @@ class ChatInput(Strict):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
+TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
+# Keys of JSON objects are strings.
+BiasedToken = Annotated[TokenId, Field(strict=False)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
 class Parameters(Strict):
-    """How the completion is generated. `temperature` 0 is greedy; `top_k` 0 and
-    `top_p` 1 switch these filters off; generation ends before any string of `stop`."""
+    """How the completion is generated. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
+    and `min_p` 0 switch these filters off; generation ends before any string of `stop`."""
 
     max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="leaves tokens at least this likely, the likeliest being 1"
+    )
     stop: ShortText | Annotated[list[ShortText], Field(max_length=16)] = Field(default_factory=list)
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=64)] = Field(
+        default_factory=list, description="ends before these tokens, as at the model's own end"
+    )
+    ignore_eos: bool = Field(default=False, description="goes on after the model's own end")
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = Field(
+        default=1,
+        description="completions, one after the other; the second has seed + 1, and so on",
+    )
+    logprobs: bool = Field(default=False, description="the natural logarithm of each token's share")
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=0, description="and of this many of the likeliest; needs logprobs"
+    )
+    presence_penalty: Penalty = Field(default=0.0, description="off tokens of the completion")
+    frequency_penalty: Penalty = Field(default=0.0, description="the same for each occurrence")
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
+        default=1.0, description="divides positive scores of tokens of prompt and completion"
+    )
+    logit_bias: Annotated[
+        dict[BiasedToken, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=300)
+    ] = Field(default_factory=dict, description="added to the scores of these token ids")
+    response_format: ResponseFormat | None = None
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
         """`stop` as a tuple, whichever way it was given."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
+    @property
+    def is_free_text(self) -> bool:
+        """Whether the completion may have any form."""
+        return self.response_format is None or self.response_format.type == "text"
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _goes_with_logprobs(cls, top: int, seen: ValidationInfo) -> int:
+        if top and not seen.data.get("logprobs"):
+            raise ValueError("needs logprobs to be true")
+        return top
+
+    @field_validator("response_format")
+    @classmethod
+    def _ends_where_it_ends(
+        cls, form: ResponseFormat | None, seen: ValidationInfo
+    ) -> ResponseFormat | None:
+        if form is not None and form.type != "text" and seen.data.get("ignore_eos"):
+            raise ValueError("a form other than text and ignore_eos exclude each other")
+        return form
+
 
 Metadata = Annotated[
     dict[
-        Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)],
-        Annotated[str, Field(max_length=512), AfterValidator(_storable)],
+        Annotated[str, Field(min_length=1, max_length=64), AfterValidator(storable)],
+        Annotated[str, Field(max_length=512), AfterValidator(storable)],
     ],
     Field(max_length=16),
 ]

@@ -210,6 +210,7 @@ def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
         "codes": [o.error_code for o in outcomes],
         "messages": [o.error_message for o in outcomes],
         "texts": [o.text for o in outcomes],
+        "details": [json.dumps(o.details) if o.details else None for o in outcomes],
         "tokens": [o.completion_tokens for o in outcomes],
         "first_s": [o.first_token_age_s for o in outcomes],
         "retryable": [o.retryable for o in outcomes],

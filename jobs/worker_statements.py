@@ -59,9 +59,9 @@ WITH incoming AS MATERIALIZED (
   SELECT DISTINCT ON (id) *
   FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
     CAST(:reasons AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]),
-    CAST(:texts AS text[]), CAST(:tokens AS int[]), CAST(:first_s AS float8[]),
-    CAST(:retryable AS bool[]))
-  AS t(id, attempt, state, reason, code, message, content, tokens, first_s, retryable)
+    CAST(:texts AS text[]), CAST(:details AS text[]), CAST(:tokens AS int[]),
+    CAST(:first_s AS float8[]), CAST(:retryable AS bool[]))
+  AS t(id, attempt, state, reason, code, message, content, details, tokens, first_s, retryable)
 ), held AS MATERIALIZED (
   SELECT j.id,
     CASE WHEN j.cancel_requested AND (i.state = 'succeeded' OR i.retryable) THEN 'cancelled'
@@ -95,8 +95,9 @@ WITH incoming AS MATERIALIZED (
 ), settled AS (
 {settled("won", tokens="tokens", service_s=_SERVICE_S)}
 ), result AS (
-  INSERT INTO job_results (job_id, attempt, text, error_message)
-  SELECT w.id, w.attempt, i.content, i.message FROM won w JOIN incoming i ON i.id = w.id
+  INSERT INTO job_results (job_id, attempt, text, details, error_message)
+  SELECT w.id, w.attempt, i.content, CAST(i.details AS jsonb), i.message
+  FROM won w JOIN incoming i ON i.id = w.id
   WHERE w.state <> 'queued'
 ), event AS (
   INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from lmaas.errors import LmaasError
 
@@ -38,12 +39,29 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One completion. `logprobs`, if they were asked for, holds for each token its
+    `token`, `bytes`, `logprob`, and the likeliest ones as `top_logprobs`."""
+
+    text: str
+    finish_reason: str
+    logprobs: Sequence[Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What the model wrote. `finish_reason` is `stop`, `length` or `cancelled`."""
+    """What the model wrote. `finish_reason` is `stop`, `length` or `cancelled`;
+    `choices` are all completions, of which `text` is the first."""
 
     text: str
     finish_reason: str
     usage: Usage
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def logprobs(self) -> Sequence[Mapping[str, Any]] | None:
+        """Those of the tokens of `text`, if they were asked for."""
+        return self.choices[0].logprobs if self.choices else None
 
 
 @dataclass(frozen=True, slots=True)

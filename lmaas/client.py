@@ -73,8 +73,9 @@ class Client(Overview):
         """Submits a job and returns at once with its id: accepted means durable.
 
         Give one of `prompt`, `messages` and `input`; the task follows from
-        it. `parameters` are max_tokens, temperature, top_p, top_k, stop,
-        seed. With `wait_s` the answer comes when the job ends, or then.
+        it. `parameters` are the API's: max_tokens, temperature, stop, seed, n,
+        logprobs, response_format and more. With `wait_s` the answer comes when
+        the job ends, or then.
         The job is not started before `run_at`, waits `expires_after_s` at most,
         and ends at `deadline`; with `refuse_unmeetable` it is not accepted if
         it cannot end by then. Raises `RequestRefused` with the field's name in

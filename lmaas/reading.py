@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from lmaas.answers import (
     Attempt,
+    Choice,
     Component,
     Job,
     JobError,
@@ -89,7 +90,13 @@ def read_job(body: Mapping[str, Any]) -> Job:
 def _result(body: Mapping[str, Any]) -> Result:
     usage = body.get("usage") or {}
     counts = [usage.get(f"{kind}_tokens", 0) for kind in ("prompt", "completion", "total")]
-    return Result(body.get("text", ""), body.get("finish_reason", ""), Usage(*counts))
+    # One completion is its own only choice.
+    choices = [
+        Choice(choice.get("text", ""), choice.get("finish_reason", ""), choice.get("logprobs"))
+        for choice in body.get("choices") or [body]
+    ]
+    first = choices[0]
+    return Result(first.text, body.get("finish_reason", ""), Usage(*counts), tuple(choices))
 
 
 def _error(body: Mapping[str, Any]) -> JobError:

@@ -57,6 +57,11 @@ class PromptRenderer:
         """The tokenizer itself, to decode a stream; leave its settings alone."""
         return self._tokenizer
 
+    @property
+    def vocab_size(self) -> int | None:
+        """How many token ids the model knows; None if any (echo)."""
+        return self._vocab_size
+
     def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The messages as the model's own template writes them, up to where
         the assistant's answer begins. Encode it with `special=False`.

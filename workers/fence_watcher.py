@@ -14,7 +14,7 @@ from jobs.states import State
 from jobs.task_manager import TaskManager
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
-from workers.job_handler import JobHandler
+from workers.running_jobs import RunningJobs
 
 _EVERY_S = 0.2
 # A claim whose answer was lost leaves rows that Postgres says are ours and we
@@ -28,12 +28,12 @@ class FenceWatcher:
     """See the module."""
 
     def __init__(
-        self, task_manager: TaskManager, identity: Identity, held: HeldJobs, handler: JobHandler
+        self, task_manager: TaskManager, identity: Identity, held: HeldJobs, running: RunningJobs
     ) -> None:
         self._task_manager = task_manager
         self._identity = identity
         self._held = held
-        self._handler = handler
+        self._running = running
         self._strays: dict[UUID, int] = {}
         self._sooner = threading.Event()
         self._stopped = threading.Event()
@@ -84,11 +84,11 @@ class FenceWatcher:
         if row is None or row.attempt != held.job.attempt:
             if held.in_engine:
                 log.warning("job %s is no longer ours; its sequence stops", held.job.id)
-                self._handler.drop(held)
+                self._running.drop(held)
         elif row.cancel_requested:
-            self._handler.end(held.job.id, State.CANCELLED)
+            self._running.end(held.job.id, State.CANCELLED)
         elif row.overdue:
-            self._handler.end(held.job.id, State.EXPIRED)
+            self._running.end(held.job.id, State.EXPIRED)
 
     def _return_strays(self, worker_id: UUID, unknown: list[UUID]) -> None:
         self._strays = {id: self._strays.get(id, 0) + 1 for id in unknown}

@@ -1,48 +1,66 @@
 """The jobs that a worker holds between claim and commit, in memory."""
 
-import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.ids import new_id
 from jobs.states import State
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+from workers.completions import Completion, details, storable
+from workers.engines.protocol import Request, TokenLogprobs
 
 
 @dataclass(slots=True, eq=False)
 class HeldJob:
     """One claimed job and what its sequence has produced so far.
 
-    `ended` is set when nothing more happens to the job on this worker; then
-    `state` is what was committed, or None if the write was stale or the job
-    was let go.
+    Its `wanted` completions run one after the other in one slot. `ended` is set
+    when nothing more happens to the job on this worker; then `state` is what was
+    committed, or None if the write was stale or the job was let go.
     """
 
     job: ClaimedJob
     # The engine's name for it: a job that is claimed again is another sequence.
     sequence_id: UUID = field(default_factory=new_id)
-    parts: list[str] = field(default_factory=list)
+    request: Request | None = None
+    wanted: int = 1
+    choices: list[Completion] = field(default_factory=lambda: [Completion()])
+    # Of all completions together.
     characters: int = 0
-    completion_tokens: int = 0
     first_token_at: float | None = None
     in_engine: bool = True
+    # Its sequence is being taken out: no further one of its own follows.
+    leaving: bool = False
     # Why its sequence is being taken out, if it is: CANCELLED or EXPIRED.
     ending: State | None = None
     state: State | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def grow(self, text: str, completion_tokens: int) -> None:
-        """Takes what a step added."""
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of all completions so far."""
+        return sum(choice.tokens for choice in self.choices)
+
+    def grow(
+        self, text: str, completion_tokens: int, logprobs: Sequence[TokenLogprobs] = ()
+    ) -> None:
+        """Takes what a step added to the completion that runs."""
         if self.first_token_at is None and completion_tokens:
             self.first_token_at = time.monotonic()
+        now = self.choices[-1]
         if text:
-            self.parts.append(text)
+            now.parts.append(text)
             self.characters += len(text)
-        self.completion_tokens = completion_tokens
+        now.tokens = completion_tokens
+        now.logprobs += logprobs
+
+    def close(self, finish_reason: str) -> bool:
+        """Ends the completion that runs; whether all that were wanted are there."""
+        self.choices[-1].finish_reason = finish_reason
+        return len(self.choices) >= self.wanted
 
     def outcome(self, state: State, finish_reason: str) -> Outcome:
         """How the job ended, with the text that it has by now."""
@@ -52,10 +70,15 @@ class HeldJob:
             attempt=self.job.attempt,
             state=state,
             finish_reason=finish_reason,
-            text=storable("".join(self.parts)),
+            text=self.choices[0].text,
+            details=details(self.choices, several=self.wanted > 1, logprobs=self._tells_logprobs),
             completion_tokens=self.completion_tokens,
             first_token_age_s=age,
         )
+
+    @property
+    def _tells_logprobs(self) -> bool:
+        return self.request is not None and self.request.sampling.logprobs is not None
 
     def failure(self, code: str, message: str, *, retryable: bool = False) -> Outcome:
         """How the attempt ended if it could not run."""
@@ -68,13 +91,6 @@ class HeldJob:
             error_message=storable(message),
             retryable=retryable,
         )
-
-
-def storable(text: str) -> str:
-    """The text with U+FFFD for what Postgres cannot hold: NUL, lone surrogates."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 class HeldJobs:

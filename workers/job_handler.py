@@ -7,25 +7,21 @@ slots, on a bell, when a slot frees, and once a second while slots are free.
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from bells.hints import Hints
-from bells.token_stream import Delta, TokenWriter
-from jobs.envelopes import Outcome
-from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
+from bells.token_stream import TokenWriter
+from jobs.errors import DatabaseUnavailable, LmaasError
 from jobs.failpoints import reach
-from jobs.spec import Parameters
-from jobs.states import State
 from jobs.task_manager import TaskManager
 from models_store.prompt import PromptRenderer
 from workers.confidence import Confidence
-from workers.engines.protocol import Chunk, Partial, Request, Sampling
-from workers.held_jobs import HeldJob, HeldJobs, storable
+from workers.held_jobs import HeldJob, HeldJobs
 from workers.identity import Identity
 from workers.model_server import ModelServer
+from workers.preparation import Preparation
 from workers.result_writer import ResultWriter
-from workers.tasks import prompt_tokens
+from workers.running_jobs import RunningJobs
 
 _LOOK_EVERY_S = 1.0
 
@@ -33,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class JobHandler:
-    """One worker's jobs, from claim to commit. It listens to its Model Server."""
+    """One worker's jobs, from claim to commit; `running` are those in the engine."""
 
     def __init__(
         self,
@@ -49,14 +45,19 @@ class JobHandler:
     ) -> None:
         self._identity = identity
         self._claims = claims
-        self._renderer = renderer
+        self._preparation = Preparation(renderer)
         self._held = held
-        self._writer = writer
         self._hints = hints
         self._confidence = confidence or Confidence()
-        self._tokens = tokens
         self._claiming = threading.Lock()
         self._room = threading.Event()
+        self.running = RunningJobs(
+            held=held,
+            writer=writer,
+            tokens=tokens,
+            room=self._room,
+            ran_well=self._confidence.gain,
+        )
         self._stopped = threading.Event()
         self._server: ModelServer | None = None
         self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
@@ -64,6 +65,7 @@ class JobHandler:
     def start(self, server: ModelServer) -> None:
         """Begins to claim for the slots of `server`."""
         self._server = server
+        self.running.start(server)
         self._room.set()  # what was released before is not rung for again
         self._thread.start()
 
@@ -121,108 +123,26 @@ class JobHandler:
             for held in claimed:
                 # Held already: a crash of Postgres forgot the first claim.
                 if (older := self._held.get(held.job.id)) is not None:
-                    self.drop(older)
+                    self.running.drop(older)
                 self._held.add(held)
         if claimed:
             reach("worker.claimed")
             for held in claimed:
-                self._begin(server, held)
+                self._begin(held)
             self._hints.wake_dispatcher()
         return claimed
 
-    def _begin(self, server: ModelServer, held: HeldJob) -> None:
+    def _begin(self, held: HeldJob) -> None:
         try:
-            request = self._request(held)
+            request = self._preparation.request(held)
         except LmaasError as error:
-            self._fail(held, error)
+            self.running.fail(held, error)
             return
         except Exception as error:  # noqa: BLE001 - the boundary: no job ends its worker
             # Neither the message nor the traceback: they may quote the prompt.
             log.error("job %s could not be prepared: %s", held.job.id, type(error).__name__)
-            self._fail(held, LmaasError("the job could not be prepared; see the worker's log"))
+            self.running.fail(
+                held, LmaasError("the job could not be prepared; see the worker's log")
+            )
             return
-        if not held.ended.is_set():
-            server.add(request)
-        if held.ending is not None or held.ended.is_set():
-            # Its removal was asked for while it was prepared, before it was there.
-            server.remove(held.sequence_id)
-
-    def _request(self, held: HeldJob) -> Request:
-        job = held.job
-        parameters = Parameters.model_validate(job.parameters)
-        return Request(
-            id=held.sequence_id,
-            prompt=prompt_tokens(job.task, self._renderer, job.input),
-            sampling=Sampling(
-                max_tokens=parameters.max_tokens,
-                temperature=parameters.temperature,
-                top_p=parameters.top_p,
-                top_k=parameters.top_k,
-                seed=parameters.seed,
-                stop=parameters.stop_strings,
-            ),
-        )
-
-    def _fail(self, held: HeldJob, error: LmaasError) -> None:
-        self._held.leave_engine(held)
-        self._writer.write(held, held.failure(error.code, error.message, retryable=error.retryable))
-
-    def end(self, id: UUID, state: State) -> None:
-        """Takes a job's sequence out at the next step and ends it as `cancelled`
-        or `expired`, with the text it has by then."""
-        held = self._held.get(id)
-        if held is not None and self._server is not None and held.ending is None:
-            held.ending = state
-            self._server.remove(held.sequence_id)
-
-    def drop(self, held: HeldJob) -> None:
-        """Takes a job's sequence out that is no longer this worker's."""
-        # Asked for first: whoever takes the slot next is added after the removal.
-        if self._server is not None:
-            self._server.remove(held.sequence_id)
-        self._held.let_go(held, None)
-        self._room.set()
-
-    def on_chunks(self, chunks: Sequence[Chunk]) -> None:
-        """See `workers.model_server.Listener`."""
-        freed = False
-        for chunk in chunks:
-            held = self._held.of_sequence(chunk.id)
-            if held is None or not held.in_engine:
-                continue
-            self._grow(held, chunk.text, chunk.completion_tokens)
-            if chunk.finish_reason is not None:
-                freed = True
-                self._confidence.gain()
-                self._held.leave_engine(held)
-                self._writer.write(held, held.outcome(State.SUCCEEDED, chunk.finish_reason))
-        if freed:
-            self._room.set()
-
-    def _grow(self, held: HeldJob, text: str, completion_tokens: int) -> None:
-        if text and held.job.stream:
-            delta = Delta(held.job.attempt, held.characters, storable(text))
-            self._tokens.tell(held.job.id, delta)
-        held.grow(text, completion_tokens)
-
-    def on_removed(self, id: UUID, partial: Partial) -> None:
-        """See `workers.model_server.Listener`."""
-        held = self._held.of_sequence(id)
-        if held is not None and held.in_engine and held.ending is not None:
-            self._grow(held, partial.text, partial.completion_tokens)
-            self._held.leave_engine(held)
-            self._writer.write(held, _cut_off(held, held.ending))
-        self._room.set()
-
-    def on_refused(self, id: UUID, error: LmaasError) -> None:
-        """See `workers.model_server.Listener`."""
-        held = self._held.of_sequence(id)
-        if held is not None:
-            self._fail(held, error)
-        self._room.set()
-
-
-def _cut_off(held: HeldJob, state: State) -> Outcome:
-    if state is State.CANCELLED:
-        return held.outcome(state, "cancelled")
-    return replace(held.outcome(state, "deadline"), error_code=DeadlineExceeded.code)
+        self.running.begin(held, request)

@@ -72,9 +72,19 @@ class Worker:
             confidence=self._confidence,
             tokens=tokens,
         )
-        self._keeper = LeaseKeeper(
+        self._keeper = self._lease_keeper()
+        self._watcher = FenceWatcher(
+            self._task_manager, self._identity, self._held, self._handler.running
+        )
+        self._server: ModelServer | None = None
+        self._load_began = time.monotonic()
+        self._drained = threading.Event()
+        self._leaving = threading.Event()
+
+    def _lease_keeper(self) -> LeaseKeeper:
+        return LeaseKeeper(
             engine=self._durable,
-            settings=settings,
+            settings=self._settings,
             identity=self._identity,
             healthy=self._is_healthy,
             hung=lambda: _die("the engine hangs, or took too long to load"),
@@ -82,11 +92,6 @@ class Worker:
             stale_writes=lambda: self._writer.stale_writes,
             proven=lambda: self._confidence.proven,
         )
-        self._watcher = FenceWatcher(self._task_manager, self._identity, self._held, self._handler)
-        self._server: ModelServer | None = None
-        self._load_began = time.monotonic()
-        self._drained = threading.Event()
-        self._leaving = threading.Event()
 
     def run(self) -> None:
         """Loads the model, serves until SIGTERM, drains."""
@@ -96,7 +101,7 @@ class Worker:
         self._confidence.careful = self._is_in_crash_loop()
         server = ModelServer(
             self._load,
-            self._handler,
+            self._handler.running,
             broken=lambda error: _die("the engine failed", error),
         )
         server.start()
@@ -164,7 +169,7 @@ class Worker:
         worker_id = self._identity.worker_id
         self._watcher.stop()
         for held in rest:
-            self._handler.drop(held)
+            self._handler.running.drop(held)
         if rest and worker_id is not None:
             try:
                 returned = self._task_manager.give_back(worker_id, [held.job.id for held in rest])
@@ -186,7 +191,7 @@ class Worker:
 
     def _drop_all(self) -> None:
         for held in self._held.snapshot():
-            self._handler.drop(held)
+            self._handler.running.drop(held)
 
 
 def _die(why: str, error: BaseException | None = None) -> None:

@@ -11,6 +11,7 @@ from flask_openapi3.models.tag import Tag
 from api import auth, presentation
 from api.job_lookup import found, job_id_of
 from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, Text, Told
+from api.moments import moment
 from api.queries import JobPath
 from api.services import Services
 from jobs.errors import InvalidRequest
@@ -63,10 +64,11 @@ def _line(told: Told) -> str:
         case Happened(place, event):
             return _event("state", place, {
                 "status": event.kind, "attempt": event.attempt, "reason": event.reason,
-                "at": presentation.moment(event.at),
+                "at": moment(event.at),
             })  # fmt: skip
-        case Text(place, text):
-            return _event("text", place, {"attempt": place.attempt, "text": text})
+        case Text(place, text, choice):
+            data = {"attempt": place.attempt, "choice": choice, "text": text}
+            return _event("text", place, data)
         case Restarted(place):
             return _event("restarted", place, {"attempt": place.attempt})
         case Ended(place, view):

@@ -40,9 +40,9 @@ def stack(
     running.close()
 
 
-def submit(stack: Stack, *, stream: bool = True) -> str:
-    body = {"task": "generate", "model": "echo", "stream": stream,
-            "input": {"prompt": PROMPT}, "parameters": {"max_tokens": 100}}  # fmt: skip
+def submit(stack: Stack, *, stream: bool = True, **parameters: int) -> str:
+    body = {"task": "generate", "model": "echo", "stream": stream, "input": {"prompt": PROMPT},
+            "parameters": {"max_tokens": 100, **parameters}}  # fmt: skip
     answer = stack.http.post("/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -120,6 +120,36 @@ def test_without_redis_nothing_is_missing_in_the_end(stack: Stack, redis_url: st
         Redis.from_url(redis_url).flushall()
         events += list(stream)
     assert text_of(events) == events[-1].data["result"]["text"]
+
+
+def texts_of(events: list[Sent]) -> dict[int, str]:
+    """The text of each completion."""
+    texts: dict[int, str] = {}
+    for sent in events:
+        if sent.name == "text":
+            choice = sent.data["choice"]
+            texts[choice] = texts.get(choice, "") + sent.data["text"]
+    return texts
+
+
+@pytest.mark.parametrize("loss", [False, True])
+def test_each_text_says_which_completion_it_belongs_to(
+    stack: Stack, redis_url: str, loss: bool
+) -> None:
+    id = submit(stack, n=3, max_tokens=30)
+    first: list[Sent] = []
+    with followed(stack, id) as stream:
+        for sent in stream:
+            first.append(sent)
+            if 1 in texts_of(first):
+                break
+    if loss:
+        Redis.from_url(redis_url).flushall()
+    with followed(stack, id, after=first[-1].id) as stream:
+        rest = list(stream)
+    choices = rest[-1].data["result"]["choices"]
+    assert texts_of(first + rest) == {n: choice["text"] for n, choice in enumerate(choices)}
+    assert [len(choice["text"]) for choice in choices] == [30] * 3
 
 
 def test_a_job_that_starts_again_says_so_and_its_text_begins_anew(stack: Stack) -> None:

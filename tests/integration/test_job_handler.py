@@ -1,7 +1,6 @@
 """The Job Handler with a real Model Server, the echo engine and real Postgres."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -9,115 +8,21 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from bells.hints import Hints
-from bells.token_stream import TokenWriter
-from jobs import job_views
-from jobs.envelopes import NewJob
-from jobs.job_views import JobView
 from jobs.settings import Settings
 from jobs.states import State
-from jobs.task_manager import TaskManager
 from models_store.echo import write_folder
-from models_store.prompt import PromptRenderer
 from tests.conditions import eventually
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
     a_job,
-    a_tenant,
     a_worker,
     history,
-    release_all,
     row,
     rows,
     state_of,
 )
-from workers.confidence import Confidence
-from workers.engines.echo import EchoEngine
-from workers.held_jobs import HeldJobs
-from workers.identity import Identity
-from workers.job_handler import JobHandler
-from workers.model_server import ModelServer
-from workers.result_writer import ResultWriter
-
-
-class SlowRenderer(PromptRenderer):
-    """A renderer that a test can hold up while a job is being prepared."""
-
-    def __init__(self, real: PromptRenderer) -> None:
-        self._real = real
-        self.entered = threading.Event()
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def encode(self, text: str, *, special: bool) -> list[int]:
-        self.entered.set()
-        self.go_on.wait(timeout=20)
-        return self._real.encode(text, special=special)
-
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> str:
-        return self._real.chat(messages)
-
-
-class Bench:
-    """One worker's parts in this process, without Celery and without a lease keeper."""
-
-    def __init__(self, engine: Engine, settings: Settings, folder: Path) -> None:
-        self.engine = engine
-        self.manager = TaskManager(engine)
-        self.tenant_id = a_tenant(engine)
-        self.identity = Identity(MODEL, VERSION, "cpu", worker_id=a_worker(engine))
-        self.held = HeldJobs()
-        self.renderer = SlowRenderer(PromptRenderer.load(folder))
-        hints, tokens = Hints(settings), TokenWriter(settings)
-        self.writer = ResultWriter(
-            task_manager=self.manager,
-            identity=self.identity,
-            held=self.held,
-            hints=hints,
-            tokens=tokens,
-        )
-        self.confidence = Confidence()
-        self.handler = JobHandler(
-            identity=self.identity,
-            claims=self.manager,
-            renderer=self.renderer,
-            held=self.held,
-            writer=self.writer,
-            hints=hints,
-            confidence=self.confidence,
-            tokens=tokens,
-        )
-        self.broken: list[BaseException] = []
-        echo = EchoEngine(slots=4, tokens_per_s=20, folder=folder)
-        self.server = ModelServer(lambda: echo, self.handler, broken=self.broken.append)
-        self.server.start()
-        self.writer.start()
-
-    def submit(self, job: NewJob) -> UUID:
-        """A released job."""
-        self.manager.submit(job)
-        release_all(self.manager)
-        return job.id
-
-    def long_job(self) -> UUID:
-        """A job of many seconds: 400 tokens at 20 a second."""
-        job = a_job(self.tenant_id, prompt="x" * 400)
-        job.parameters["max_tokens"] = 400
-        return self.submit(job)
-
-    def view(self, id: UUID) -> JobView:
-        view = job_views.get(self.engine, self.tenant_id, id)
-        assert view is not None
-        return view
-
-    def stop(self) -> None:
-        self.renderer.go_on.set()
-        self.handler.stop_claiming()
-        for held in self.held.snapshot():
-            self.handler.drop(held)
-        self.writer.stop()
-        self.server.stop()
+from tests.integration.worker_bench import Bench
 
 
 @pytest.fixture
@@ -187,7 +92,7 @@ def test_a_cancel_between_claim_and_join_is_obeyed(bench: Bench) -> None:
     id = bench.long_job()
     assert bench.renderer.entered.wait(10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.end(id, State.CANCELLED)
+    bench.handler.running.end(id, State.CANCELLED)
     bench.renderer.go_on.set()
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     assert bench.view(id).state == "cancelled"
@@ -201,7 +106,7 @@ def test_a_job_that_is_lost_between_claim_and_join_leaves_the_engine(bench: Benc
     assert bench.renderer.entered.wait(10)
     held = bench.held.get(id)
     assert held is not None
-    bench.handler.drop(held)
+    bench.handler.running.drop(held)
     bench.renderer.go_on.set()
     others = [bench.submit(a_job(bench.tenant_id, prompt="hi")) for _ in range(8)]
     eventually(lambda: all(bench.view(other).is_terminal for other in others), within_s=10)
@@ -216,7 +121,7 @@ def test_a_cancelled_job_ends_with_the_beginning_of_its_text(bench: Bench) -> No
     held = eventually(lambda: bench.held.get(id), within_s=10)
     eventually(lambda: held.completion_tokens > 2, within_s=10)
     bench.manager.cancel(bench.tenant_id, id)
-    bench.handler.end(id, State.CANCELLED)
+    bench.handler.running.end(id, State.CANCELLED)
     eventually(lambda: bench.view(id).is_terminal, within_s=3)
     view = bench.view(id)
     assert view.state == "cancelled"

@@ -1,7 +1,7 @@
 """Tiny random models of every supported family, and ways to run an engine."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,11 +19,19 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from jobs.errors import LmaasError
 from workers.engines.detokenizer import Vocabulary
 from workers.engines.lm import attention
 from workers.engines.lm.engine import LmEngine
 from workers.engines.lm.loading import describe
-from workers.engines.protocol import Engine, FinishReason, Request, Sampling
+from workers.engines.protocol import (
+    Engine,
+    FinishReason,
+    Grammar,
+    Request,
+    Sampling,
+    TokenLogprobs,
+)
 
 VOCABULARY = 260
 CONTEXT = 400
@@ -124,6 +132,8 @@ class Completion:
     text: str = ""
     tokens: int = 0
     reason: FinishReason | None = None
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    error: LmaasError | None = None
 
 
 class Driver:
@@ -133,10 +143,16 @@ class Driver:
         self.engine = engine
         self.completions: dict[UUID, Completion] = {}
 
-    def add(self, prompt: Sequence[int], max_tokens: int = 20, **sampling: Any) -> UUID:
+    def add(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int = 20,
+        grammar: Grammar | None = None,
+        **sampling: Any,
+    ) -> UUID:
         id = uuid4()
         options = Sampling(max_tokens=max_tokens, **sampling)
-        self.engine.add(Request(id, prompt, options))
+        self.engine.add(Request(id, prompt, options, grammar))
         self.completions[id] = Completion()
         return id
 
@@ -148,6 +164,8 @@ class Driver:
             completion.text += chunk.text
             completion.tokens = chunk.completion_tokens
             completion.reason = chunk.finish_reason
+            completion.logprobs += chunk.logprobs
+            completion.error = chunk.error
 
     def finish(self, most_steps: int = 2000) -> dict[UUID, Completion]:
         for _ in range(most_steps):

@@ -73,7 +73,7 @@ def test_a_flat_distribution_needs_more_than_the_candidates() -> None:
 
 def test_a_seed_gives_the_same_text_whatever_the_neighbours() -> None:
     (prompt, *others) = prompts([20, 31, 64, 9, 70])
-    options = {"temperature": 0.9, "top_p": 0.95, "seed": 42}
+    options: dict[str, Any] = {"temperature": 0.9, "top_p": 0.95, "seed": 42}
     alone = Driver(engine())
     alone_id = alone.add(prompt, 30, **options)
     text = alone.finish()[alone_id].text

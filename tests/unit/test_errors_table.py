@@ -29,6 +29,7 @@ PROMISED = {
     "invalid_request": HTTPStatus.BAD_REQUEST,
     "invalid_text": HTTPStatus.UNPROCESSABLE_ENTITY,
     "context_length_exceeded": HTTPStatus.BAD_REQUEST,
+    "unsupported_parameter": HTTPStatus.BAD_REQUEST,
     "task_not_found": HTTPStatus.BAD_REQUEST,
     "model_not_found": HTTPStatus.NOT_FOUND,
     "job_not_found": HTTPStatus.NOT_FOUND,

@@ -7,7 +7,8 @@ import pytest
 from jobs.envelopes import ClaimedJob
 from jobs.ids import new_id
 from jobs.states import State
-from workers.held_jobs import HeldJob, HeldJobs, storable
+from workers.completions import storable
+from workers.held_jobs import HeldJob, HeldJobs
 
 
 def a_job(id: UUID | None = None) -> HeldJob:

@@ -31,6 +31,11 @@ def refused(body: str) -> str:
     return ".".join(str(part) for part in caught.value.errors()[0]["loc"])
 
 
+def form(json_schema: str) -> str:
+    """A `response_format` with that, as JSON."""
+    return f'{{"type": "json_schema", "json_schema": {json_schema}}}'
+
+
 def test_a_minimal_job_has_the_documented_defaults() -> None:
     job = read()
     assert job.priority is Priority.NORMAL
@@ -58,6 +63,15 @@ def test_a_minimal_job_has_the_documented_defaults() -> None:
         ("seed", 0),
         ("seed", 2**63 - 1),
         ("seed", None),
+        ("n", 16),
+        ("logprobs", True),
+        ("min_p", 1),
+        ("presence_penalty", -2),
+        ("frequency_penalty", 2),
+        ("repetition_penalty", 0.1),
+        ("stop_token_ids", [0] * 64),
+        ("ignore_eos", True),
+        ("response_format", None),
     ],
 )
 def test_a_parameter_at_its_bound_is_taken(name: str, value: object) -> None:
@@ -107,7 +121,43 @@ def test_a_parameter_at_its_bound_is_taken(name: str, value: object) -> None:
         ("stop", r'"\u0000"'),
         ("stop", r'["a\u0000"]'),
         ("max_token", "5"),
-        ("n", "1"),
+        ("n", "0"),
+        ("n", "17"),
+        ("n", "1.5"),
+        ("best_of", "1"),
+        ("logprobs", "1"),
+        ("top_logprobs", "21"),
+        ("top_logprobs", "-1"),
+        ("top_logprobs", "3"),  # without logprobs
+        ("min_p", "1.1"),
+        ("min_p", "NaN"),
+        ("presence_penalty", "2.1"),
+        ("frequency_penalty", "-2.1"),
+        ("repetition_penalty", "0.05"),
+        ("repetition_penalty", "11"),
+        ("repetition_penalty", "0"),
+        ("logit_bias", '{"a": 1}'),
+        ("logit_bias", '{"-1": 1}'),
+        ("logit_bias", '{"1": 101}'),
+        ("logit_bias", '{"1": "1"}'),
+        ("logit_bias", "[]"),
+        ("logit_bias", json.dumps({str(id): 1 for id in range(301)})),
+        ("stop_token_ids", "[-1]"),
+        ("stop_token_ids", "5"),
+        ("stop_token_ids", json.dumps([1] * 65)),
+        ("ignore_eos", "1"),
+        ("response_format", '"json"'),
+        ("response_format", "{}"),
+        ("response_format", '{"type": "xml"}'),
+        ("response_format", '{"type": "json_schema"}'),
+        ("response_format", '{"type": "text", "json_schema": {}}'),
+        ("response_format", form('{"name": "a b", "schema": {}}')),
+        ("response_format", form('{"name": "a"}')),
+        ("response_format", form('{"name": "a", "schema": []}')),
+        ("response_format", form('{"name": "a", "schema": {"a": "\\u0000"}}')),
+        ("response_format", form('{"name": "a", "schema": {"\\u0000": 1}}')),
+        ("response_format", form('{"name": "a", "schema": ' + '{"a":' * 48 + "{}" + "}" * 49)),
+        ("response_format", form(json.dumps({"name": "a", "schema": {"a": "x" * 65_536}}))),
     ],
 )
 def test_a_parameter_out_of_bounds_is_refused_by_name(name: str, text: str) -> None:
@@ -239,5 +289,30 @@ def test_stop_strings_are_a_tuple_whichever_way_they_came() -> None:
 
 
 def test_parameters_survive_the_way_through_the_database() -> None:
-    given = Parameters(max_tokens=3, temperature=0.1, top_p=5e-324, stop=["a"], seed=2**63 - 1)
-    assert Parameters.model_validate(json.loads(json.dumps(given.model_dump()))) == given
+    schema = {"type": "object", "properties": {"schema": {"type": "integer"}}}
+    given = read(
+        parameters={
+            "max_tokens": 3,
+            "temperature": 0.1,
+            "top_p": 5e-324,
+            "stop": ["a"],
+            "seed": 2**63 - 1,
+            "logprobs": True,
+            "top_logprobs": 20,
+            "logit_bias": {"7": -3.5},
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "it", "schema": schema, "strict": True},
+            },
+        }
+    ).parameters
+    assert given.logit_bias == {7: -3.5}
+    for dumped in (given.model_dump(), given.model_dump(exclude_defaults=True)):
+        assert Parameters.model_validate(json.loads(json.dumps(dumped))) == given
+
+
+def test_a_form_and_no_end_exclude_each_other() -> None:
+    given = {"ignore_eos": True, "response_format": {"type": "json_object"}}
+    assert refused(json.dumps(GOOD | {"parameters": given})) == "parameters.response_format"
+    free = read(parameters={"ignore_eos": True, "response_format": {"type": "text"}}).parameters
+    assert free.is_free_text

@@ -4,6 +4,7 @@ import re
 
 from tokenizers import Tokenizer
 
+from models_store.token_bytes import TokenBytes
 from workers.engines.stops import StopFinder
 
 # Byte tokens of byte-fallback tokenizers: a run of them is one text, which
@@ -22,10 +23,15 @@ class Vocabulary:
         self.tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self.special = frozenset(id for id, token in added.items() if token.special)
+        self._exact = TokenBytes(tokenizer)
 
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def bytes_of(self, id: int) -> bytes:
+        """The exact bytes of a token, special ones included."""
+        return self._exact.of(id)
 
     def is_byte(self, id: int) -> bool:
         """Whether the text of this id depends on its neighbours' bytes."""

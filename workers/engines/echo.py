@@ -14,10 +14,17 @@ from uuid import UUID
 
 from tokenizers import Tokenizer
 
-from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong
+from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong, UnsupportedParameter
 from workers import exit_codes
 from workers.engines.detokenizer import Reader, Vocabulary
-from workers.engines.protocol import Chunk, FinishReason, Partial, Request
+from workers.engines.protocol import (
+    Chunk,
+    FinishReason,
+    Likelihood,
+    Partial,
+    Request,
+    TokenLogprobs,
+)
 
 _LONGEST_NAP_S = 0.05
 
@@ -41,7 +48,8 @@ class EchoEngine:
     The text is the decoded prompt up to `max_tokens` tokens; it ends with
     `stop` after the whole prompt or before a stop string. Each sequence gets
     `tokens_per_s` tokens a second; 0 gives all in one step. A step with
-    nothing due waits for the next token, at most 50 ms. A prompt that contains
+    nothing due waits for the next token, at most 50 ms. It is certain of each
+    token; what would change a model's choice has nothing to choose from. A prompt that contains
     `poison` ends the process in its first step, as a bug in a kernel would.
     """
 
@@ -87,6 +95,11 @@ class EchoEngine:
                 f"the prompt has {len(request.prompt)} tokens; the context is {self._context}",
                 param="prompt",
             )
+        if request.grammar is not None:
+            raise UnsupportedParameter(
+                "the echo engine repeats the prompt and gives no other form",
+                param="parameters.response_format",
+            )
         reader = Reader(self._vocabulary, request.sampling.stop)
         self._echoes[request.id] = _Echo(request, reader, self._clock())
 
@@ -126,12 +139,11 @@ class EchoEngine:
             return echo.tokens
         return min(echo.tokens, int((now - echo.began_s) * self._tokens_per_s))
 
-    @staticmethod
-    def _tell(echo: _Echo, due: int) -> Chunk | None:
+    def _tell(self, echo: _Echo, due: int) -> Chunk | None:
         """The tokens up to number `due`; `None` if they were told before."""
         if due <= echo.told:
             return None
-        text = ""
+        text, began = "", echo.told
         while echo.told < due and not echo.reader.stopped:
             text += echo.reader.feed(echo.request.prompt[echo.told])
             echo.told += 1
@@ -140,4 +152,14 @@ class EchoEngine:
             text += echo.reader.flush()
             whole = echo.told == len(echo.request.prompt)
             reason = "stop" if whole or echo.reader.stopped else "length"
-        return Chunk(echo.request.id, text, echo.told, reason)
+        certain = self._certain(echo, began)
+        return Chunk(echo.request.id, text, echo.told, reason, certain)
+
+    def _certain(self, echo: _Echo, began: int) -> tuple[TokenLogprobs, ...]:
+        """The logprobs of the tokens told since number `began`, if wanted."""
+        wanted = echo.request.sampling.logprobs
+        if wanted is None:
+            return ()
+        tokens = echo.request.prompt[began : echo.told]
+        sure = [Likelihood(self._vocabulary.bytes_of(token), 0.0) for token in tokens]
+        return tuple(TokenLogprobs(own, (own,) if wanted else ()) for own in sure)

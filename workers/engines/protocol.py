@@ -5,10 +5,12 @@ thread, the Model Server's, which calls `add`, `remove` and `step` in turn; no
 method needs a lock. Everything here is plain data: no torch type crosses it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
+
+from jobs.errors import LmaasError
 
 FinishReason = Literal["stop", "length"]
 
@@ -17,16 +19,57 @@ FinishReason = Literal["stop", "length"]
 class Sampling:
     """How completion tokens are chosen; `temperature` 0 is greedy.
 
-    `top_k` 0 and `top_p` 1 switch their filter off. With a `seed` the same
-    request gives the same completion, whatever else is in the batch.
+    `top_k` 0, `top_p` 1 and `min_p` 0 switch their filter off. With a `seed` the
+    same request gives the same completion, whatever else is in the batch.
+    `logprobs` is the number of alternatives to tell with each token's logprob,
+    None for no logprobs. Penalties and `logit_bias` change the scores before
+    temperature and filters: OpenAI's two look at the completion,
+    `repetition_penalty` (CTRL, Keskar et al. 2019) at the prompt too.
     """
 
     max_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+class Constraint(Protocol):
+    """Where one completion stands in its grammar."""
+
+    def allowed(self) -> bytes:
+        """For each token id a byte, 0 if that token may not come next; ids beyond may not."""
+
+    def accept(self, token: int) -> None:
+        """Moves on by a token."""
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the completion is whole as it stands."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the grammar can be followed no further, if so."""
+
+
+class Grammar(Protocol):
+    """What form a completion must have; completions may share it."""
+
+    def begin(self) -> Constraint:
+        """The beginning of a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +79,24 @@ class Request:
     id: UUID
     prompt: Sequence[int]
     sampling: Sampling
+    grammar: Grammar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """A token as its exact bytes, and the natural logarithm of its share in the
+    model's own distribution, before temperature, filters and penalties."""
+
+    piece: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """A token of a completion, and the likeliest at its place, best first."""
+
+    chosen: Likelihood
+    top: tuple[Likelihood, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +106,17 @@ class Chunk:
     `text` is what became readable in this step (it may be empty: half of a
     multi-byte character, or the possible beginning of a stop string).
     `completion_tokens` counts all tokens generated so far. `finish_reason` is
-    set on the last chunk of a sequence, which has left the batch by then.
+    set on the last chunk of a sequence, which has left the batch by then, or
+    else `error` if it could not go on. `logprobs` are those of this step's
+    tokens, if they were asked for; the token that ends a text has none.
     """
 
     id: UUID
     text: str
     completion_tokens: int
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    error: LmaasError | None = None
 
 
 @dataclass(frozen=True, slots=True)

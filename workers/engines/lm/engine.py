@@ -6,16 +6,18 @@ from uuid import UUID
 
 import torch
 
-from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong
+from jobs.errors import EngineFailed, FormNotFollowed, InvalidRequest, PromptTooLong
 from workers.engines.detokenizer import Reader
 from workers.engines.lm import device as devices
 from workers.engines.lm.batch import Batch
 from workers.engines.lm.cache import KvCache
 from workers.engines.lm.loading import LoadedModel, load
+from workers.engines.lm.logprobs import logprobs
 from workers.engines.lm.sampler import choose
 from workers.engines.lm.scheduler import Scheduler
 from workers.engines.lm.sequence import Sequence
-from workers.engines.protocol import Chunk, FinishReason, Partial, Request
+from workers.engines.lm.shaping import shaping_of
+from workers.engines.protocol import Chunk, FinishReason, Partial, Request, TokenLogprobs
 
 PROMPT_TOKENS_PER_STEP = 512
 # The rest is for activations and for what else runs on the machine.
@@ -89,15 +91,22 @@ class LmEngine:
             raise EngineFailed(f"sequence {request.id} is in the batch already")
         self._check_ids(request)
         limit = self._check_fits(request)
+        self._scheduler.add(self._sequence(request, limit))
+
+    def _sequence(self, request: Request, limit: int) -> Sequence:
         sampling = request.sampling
-        self._scheduler.add(
-            Sequence(
-                request=request,
-                limit=limit,
-                reserved=self._cache.cost(len(request.prompt) + limit),
-                reader=Reader(self._model.vocabulary, sampling.stop),
-                random=random.Random(sampling.seed),
-            )
+        model_ends = frozenset() if sampling.ignore_eos else self._model.ends
+        ends = model_ends.union(sampling.stop_token_ids)
+        generated: list[int] = []
+        return Sequence(
+            request=request,
+            limit=limit,
+            reserved=self._cache.cost(len(request.prompt) + limit),
+            reader=Reader(self._model.vocabulary, sampling.stop),
+            random=random.Random(sampling.seed),
+            ends=ends,
+            shaping=shaping_of(request, generated, self._model.ends),
+            generated=generated,
         )
 
     @torch.inference_mode()
@@ -118,8 +127,13 @@ class LmEngine:
         batch.done()
         if not batch.sequences:
             return []
-        tokens = choose(logits[: len(batch.sequences)], batch.sequences)
-        return [self._advance(s, token) for s, token in zip(batch.sequences, tokens, strict=True)]
+        logits, sequences = logits[: len(batch.sequences)], batch.sequences
+        tokens = choose(logits, sequences)
+        chances = logprobs(logits, sequences, tokens, self._model.vocabulary)
+        return [
+            self._advance(sequence, tokens[row], chances.get(row))
+            for row, sequence in enumerate(sequences)
+        ]
 
     def _run(self, batch: Batch) -> torch.Tensor:
         answer = self._model.network(
@@ -132,13 +146,19 @@ class LmEngine:
         logits: torch.Tensor = answer.logits[0]
         return logits
 
-    def _advance(self, sequence: Sequence, token: int) -> Chunk:
+    def _advance(self, sequence: Sequence, token: int, chances: TokenLogprobs | None) -> Chunk:
         """Adds a token to a sequence; ends it or makes room for the next."""
         sequence.generated.append(token)
-        ended = token in self._model.ends
+        ended = token in sequence.ends
+        constraint = None if sequence.shaping is None else sequence.shaping.constraint
+        if constraint is not None:
+            if not ended:
+                constraint.accept(token)
+            if constraint.failure is not None:
+                return self._give_up(sequence, constraint.failure)
         text = "" if ended else sequence.reader.feed(token)
         reason: FinishReason | None = None
-        if ended or sequence.reader.stopped:
+        if ended or sequence.reader.stopped or (constraint is not None and constraint.complete):
             reason = "stop"
         elif len(sequence.generated) >= sequence.limit:
             reason = "length"
@@ -149,7 +169,17 @@ class LmEngine:
             text += sequence.reader.flush()
             # The end of the text may complete a stop string.
             reason = "stop" if sequence.reader.stopped else reason
-        return Chunk(sequence.request.id, text, len(sequence.generated), reason)
+        told = () if chances is None or ended else (chances,)
+        return Chunk(sequence.request.id, text, len(sequence.generated), reason, told)
+
+    def _give_up(self, sequence: Sequence, why: str) -> Chunk:
+        """Ends a sequence whose grammar can be followed no further."""
+        self._scheduler.remove(sequence.request.id)
+        error = FormNotFollowed(
+            f"the response_format could not be followed to its end ({why}); simplify its schema"
+        )
+        tokens = len(sequence.generated)
+        return Chunk(sequence.request.id, "", tokens, error=error)
 
     def _check_ids(self, request: Request) -> None:
         vocabulary = self._model.network.config.vocab_size
@@ -157,6 +187,11 @@ class LmEngine:
             raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
         if min(request.prompt) < 0 or max(request.prompt) >= vocabulary:
             raise InvalidRequest(f"the prompt has token ids outside 0..{vocabulary - 1}")
+        sampling = request.sampling
+        if max((*sampling.logit_bias, *sampling.stop_token_ids), default=0) >= vocabulary:
+            raise InvalidRequest(
+                f"logit_bias or stop_token_ids name ids outside 0..{vocabulary - 1}"
+            )
 
     def _check_fits(self, request: Request) -> int:
         """The most completion tokens this request can get."""

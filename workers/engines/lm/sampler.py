@@ -3,6 +3,7 @@
 import torch
 
 from workers.engines.lm.sequence import Sequence
+from workers.engines.lm.shaping import shape
 from workers.engines.protocol import Sampling
 
 # Almost always holds all tokens that top_p leaves; sorting a whole vocabulary
@@ -17,16 +18,34 @@ def choose(logits: torch.Tensor, sequences: list[Sequence]) -> list[int]:
 
     Greedy rows take the first of the largest. Others draw one number from
     their own generator, so that a row's token depends on its logits and its
-    seed alone.
+    seed alone. Rows with a shaping are chosen apart, from their shaped scores.
     """
     tokens: list[int] = greedy(logits).tolist()
-    drawn = [i for i, s in enumerate(sequences) if s.request.sampling.temperature > 0]
+    drawn = [i for i, s in enumerate(sequences) if _draws(s) and s.shaping is None]
     if drawn:
-        rows = logits[drawn].float()
-        chosen = _draw(rows, [sequences[i] for i in drawn])
-        for i, token in zip(drawn, chosen, strict=True):
-            tokens[i] = token
+        _put(tokens, drawn, _draw(logits[drawn].float(), [sequences[i] for i in drawn]))
+    shaped = [i for i, s in enumerate(sequences) if s.shaping is not None]
+    if shaped:
+        _put(tokens, shaped, _choose_shaped(logits[shaped].float(), [sequences[i] for i in shaped]))
     return tokens
+
+
+def _choose_shaped(scores: torch.Tensor, sequences: list[Sequence]) -> list[int]:
+    shape(scores, [s.shaping for s in sequences if s.shaping is not None])
+    tokens: list[int] = greedy(scores).tolist()
+    drawn = [i for i, s in enumerate(sequences) if _draws(s)]
+    if drawn:
+        _put(tokens, drawn, _draw(scores[drawn], [sequences[i] for i in drawn]))
+    return tokens
+
+
+def _draws(sequence: Sequence) -> bool:
+    return sequence.request.sampling.temperature > 0
+
+
+def _put(tokens: list[int], rows: list[int], chosen: list[int]) -> None:
+    for i, token in zip(rows, chosen, strict=True):
+        tokens[i] = token
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
@@ -63,7 +82,7 @@ def _draw(logits: torch.Tensor, sequences: list[Sequence]) -> list[int]:
 
 
 def _filters(sampling: Sampling) -> bool:
-    return sampling.top_k > 0 or sampling.top_p < 1
+    return sampling.top_k > 0 or sampling.top_p < 1 or sampling.min_p > 0
 
 
 def _pick(weights: torch.Tensor, points: list[float], _: list[Sampling]) -> list[int]:
@@ -77,33 +96,39 @@ def _pick(weights: torch.Tensor, points: list[float], _: list[Sampling]) -> list
 def _pick_filtered(
     weights: torch.Tensor, points: list[float], samplings: list[Sampling]
 ) -> list[int]:
-    """As `_pick`, of the tokens that top_k and then top_p leave."""
+    """As `_pick`, of the tokens that top_k, top_p and min_p leave."""
     best, ids = weights.topk(min(_CANDIDATES, weights.shape[1]))
     total = best.cumsum(-1, dtype=torch.float64)
     tokens = []
     for i, sampling in enumerate(samplings):
         row, order, running = best[i], ids[i], total[i]
-        if not _reaches(running, sampling, weights.shape[1]):
+        if not _reaches(row, running, sampling, weights.shape[1]):
             row, order = weights[i].sort(descending=True, stable=True)
             running = row.cumsum(-1, dtype=torch.float64)
-        kept = row[: _left(running, sampling)]
+        kept = row[: _left(row, running, sampling)]
         tokens.append(int(order[_pick(kept[None], [points[i]], [sampling])[0]]))
     return tokens
 
 
-def _reaches(running: torch.Tensor, sampling: Sampling, vocabulary: int) -> bool:
+def _reaches(row: torch.Tensor, running: torch.Tensor, sampling: Sampling, vocabulary: int) -> bool:
     """Whether the candidates hold all tokens that the filters leave."""
     candidates = len(running)
     if candidates == vocabulary or 0 < sampling.top_k <= candidates:
         return True
+    if sampling.min_p > 0 and float(row[-1]) < sampling.min_p * float(row[0]):
+        # Needs no sum over those beyond unless top_k asks for one.
+        return sampling.top_k == 0
     return sampling.top_k == 0 and float(running[-1]) >= sampling.top_p
 
 
-def _left(running: torch.Tensor, sampling: Sampling) -> int:
+def _left(row: torch.Tensor, running: torch.Tensor, sampling: Sampling) -> int:
     """How many tokens the filters leave, of those sorted by weight."""
+    left = len(running)
+    if sampling.min_p > 0:
+        left = int((row >= sampling.min_p * row[0]).sum())
     if sampling.top_k:
         running = running[: sampling.top_k]
         running = running / running[-1]
     # A token stays if those before it have less than top_p together.
     before = int((running < sampling.top_p).sum())
-    return min(before + 1, len(running))
+    return max(1, min(before + 1, len(running), left))

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 from workers.engines.detokenizer import Reader
+from workers.engines.lm.shaping import Shaping
 from workers.engines.protocol import Request
 
 
@@ -15,7 +16,8 @@ class Sequence:
     `length` and `slot` say where they lie;
     `limit` is the most completion tokens it may get; `reserved` is its share
     of the cache budget, in tokens. `random` is its own, so that its draws do
-    not depend on its neighbours.
+    not depend on its neighbours. `ends` are the ids that end it; `shaping` is
+    there if its scores are changed before a token is chosen.
     """
 
     request: Request
@@ -23,6 +25,8 @@ class Sequence:
     reserved: int
     reader: Reader
     random: random.Random
+    ends: frozenset[int] = frozenset()
+    shaping: Shaping | None = None
     generated: list[int] = field(default_factory=list)
     cached: int = 0
     length: int = 0

@@ -1,0 +1,31 @@
+"""What all schemas of requests are made of: strict models and storable texts."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_TEXT = 400_000
+
+
+def storable(text: str) -> str:
+    """The text itself. Raises `ValueError` for what is not text or cannot be stored."""
+    # Postgres text and jsonb hold neither; strict JSON parsers refuse lone
+    # surrogates on the way in, Python callers may still carry them.
+    if "\x00" in text:
+        raise ValueError("contains NUL (U+0000), which cannot be stored; remove it")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("contains a lone surrogate (half of a UTF-16 pair), which is not text")
+    return text
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)]
+FilledText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable)]
+ShortText = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)]
+
+
+class Strict(BaseModel):
+    """A schema that refuses unknown fields, coerced types, NaN and infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, ser_json_inf_nan="null"
+    )

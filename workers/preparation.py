@@ -1,0 +1,63 @@
+"""From a claimed job to an engine request, in the thread that claims.
+
+What takes time (tokenizing, compiling a grammar) happens here, off the engine's step.
+"""
+
+from dataclasses import replace
+
+from jobs.spec import Parameters
+from models_store.grammar import Grammars
+from models_store.prompt import PromptRenderer
+from workers.engines.protocol import Request, Sampling
+from workers.held_jobs import HeldJob
+from workers.tasks import prompt_tokens
+
+
+class Preparation:
+    """See the module."""
+
+    def __init__(self, renderer: PromptRenderer) -> None:
+        self._renderer = renderer
+        self._grammars = Grammars(renderer)
+
+    def request(self, held: HeldJob) -> Request:
+        """The request of a job's first completion; the job is told how many it
+        has. Raises `LmaasError` if it cannot run."""
+        job = held.job
+        parameters = Parameters.model_validate(job.parameters)
+        held.request = Request(
+            id=held.sequence_id,
+            prompt=prompt_tokens(job.task, self._renderer, job.input),
+            sampling=_sampling(parameters),
+            grammar=self._grammars.compiled(parameters.response_format),
+        )
+        held.wanted = parameters.n
+        return held.request
+
+
+def _sampling(parameters: Parameters) -> Sampling:
+    return Sampling(
+        max_tokens=parameters.max_tokens,
+        temperature=parameters.temperature,
+        top_p=parameters.top_p,
+        top_k=parameters.top_k,
+        min_p=parameters.min_p,
+        seed=parameters.seed,
+        stop=parameters.stop_strings,
+        stop_token_ids=tuple(parameters.stop_token_ids),
+        ignore_eos=parameters.ignore_eos,
+        logprobs=parameters.top_logprobs if parameters.logprobs else None,
+        presence_penalty=parameters.presence_penalty,
+        frequency_penalty=parameters.frequency_penalty,
+        repetition_penalty=parameters.repetition_penalty,
+        logit_bias=parameters.logit_bias,
+    )
+
+
+def next_request(first: Request, number: int) -> Request:
+    """The request of a job's completion `number`, counted from 0: as the first,
+    with a seed that many higher."""
+    seed = first.sampling.seed
+    if seed is None:
+        return first
+    return replace(first, sampling=replace(first.sampling, seed=seed + number))
