@@ -20,8 +20,10 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
+    errors.UnknownResponse: HTTPStatus.NOT_FOUND,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
     LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
@@ -30,7 +32,7 @@ RETRY_AFTER_S = 2
 
 def payload(message: str, code: str, status: int, param: str | None = None) -> dict[str, Any]:
     """The body of every error."""
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "request_error"
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     return {"error": {"message": message, "type": kind, "code": code, "param": param}}
 
 
@@ -43,9 +45,14 @@ def answer(status: int, message: str, code: str, param: str | None = None) -> Re
     return response
 
 
+def status_of(error: LmaasError) -> HTTPStatus:
+    """The HTTP status of an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
 def of_error(error: LmaasError) -> Response:
     """The answer to an error of LMaaS."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(error)
     response = answer(status, error.message, error.code, error.param)
     if status == HTTPStatus.UNAUTHORIZED:
         # A header each: browsers read one challenge in a line, and ask for a password.

@@ -80,8 +80,14 @@ def _result(view: JobView) -> dict[str, Any] | None:
 def _error(view: JobView) -> dict[str, Any] | None:
     if view.error_code is None:
         return None
-    message = view.error_message or _DEFAULT_MESSAGE.get(view.error_code, view.error_code)
+    message = error_message(view)
     return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
+
+
+def error_message(view: JobView) -> str:
+    """Why a job did not succeed, in a sentence."""
+    code = view.error_code or view.state
+    return view.error_message or _DEFAULT_MESSAGE.get(code, code)
 
 
 def attempt(shown: Attempt) -> dict[str, Any]:
@@ -101,6 +107,9 @@ def model(version: ModelVersion, workers: Sequence[Worker]) -> dict[str, Any]:
     hosts = [w for w in workers if (w.model, w.version) == (version.name, version.version)]
     return {
         "id": version.reference,
+        "object": "model",
+        "created": int(version.created_at.timestamp()),
+        "owned_by": "lmaas",
         "name": version.name,
         "version": version.version,
         "aliases": list(version.aliases),

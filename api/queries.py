@@ -42,6 +42,12 @@ class KeyPath(Parameters):
     key_id: str
 
 
+class ModelPath(Parameters):
+    """A model by name, `name@version` or alias."""
+
+    model: str
+
+
 class JobQuery(Parameters):
     """How long to wait for the end of a job."""
 

@@ -20,7 +20,7 @@ class ErrorDetail(Answer):
     """What went wrong: `code` is stable, `param` names the field at fault."""
 
     message: str
-    type: Literal["request_error", "server_error"]
+    type: Literal["invalid_request_error", "server_error"]
     code: str
     param: str | None
 
@@ -113,9 +113,12 @@ class AttemptList(Answer):
 
 
 class ModelAnswer(Answer):
-    """One model version."""
+    """One model version; the first four fields are those of OpenAI's clients."""
 
     id: str
+    object: Literal["model"]
+    created: int = Field(description="seconds since 1970")
+    owned_by: str
     name: str
     version: int
     aliases: list[str]

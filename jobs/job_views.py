@@ -45,6 +45,8 @@ SELECT attempt, worker_id, started_at, ended_at, outcome, reason
 FROM job_attempts WHERE job_id = :id ORDER BY attempt, started_at
 """)
 
+_ASKED = text("SELECT asked FROM job_inputs WHERE job_id = :id")
+
 _EVENTS = text("""
 SELECT id, job_id, at, kind, attempt, reason FROM job_events
 WHERE job_id = ANY(CAST(:ids AS uuid[])) AND id > :after ORDER BY id
@@ -152,6 +154,14 @@ def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobVie
         "limit": wanted.limit,
     }
     return [JobView(*row) for row in run(engine, _LIST, values)]
+
+
+def asked(engine: Engine, job_id: UUID) -> dict[str, Any] | None:
+    """What a job's route keeps of its request, None for a native job; the caller
+    knows whose job it is."""
+    rows = run(engine, _ASKED, {"id": job_id})
+    found: dict[str, Any] | None = rows[0].asked if rows else None
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from bells.hints import Hints
 from bells.token_stream import Delta, TokenWriter
 from jobs.envelopes import Outcome
 from jobs.errors import DatabaseUnavailable, DeadlineExceeded, LmaasError
-from jobs.spec import Parameters
+from jobs.spec import MAX_COMPLETION_TOKENS, Parameters
 from jobs.states import State
 from jobs.task_manager import TaskManager
 from models_store.prompt import PromptRenderer
@@ -146,7 +146,7 @@ class JobHandler:
             id=held.sequence_id,
             prompt=prompt_tokens(job.task, self._renderer, job.input),
             sampling=Sampling(
-                max_tokens=parameters.max_tokens,
+                max_tokens=parameters.max_tokens or MAX_COMPLETION_TOKENS,  # the router sets it
                 temperature=parameters.temperature,
                 top_p=parameters.top_p,
                 top_k=parameters.top_k,

@@ -5,7 +5,8 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import presentation
-from api.schemas import ModelList, QueueList, WorkerList
+from api.queries import ModelPath
+from api.schemas import ModelAnswer, ModelList, QueueList, WorkerList
 from api.services import Services
 from jobs import job_views, leases
 from jobs.database import transact
@@ -22,6 +23,12 @@ def blueprint(services: Services) -> APIBlueprint:
         workers = leases.live_workers(services.engine)
         versions = transact(services.engine, catalog.list_models)
         return presentation.listing(presentation.model(version, workers) for version in versions)
+
+    @routes.get("/models/<model>", summary="Read a model version", responses={200: ModelAnswer})
+    def read_model(path: ModelPath) -> Response:
+        workers = leases.live_workers(services.engine)
+        version = transact(services.engine, lambda c: catalog.resolve(c, path.model))
+        return presentation.answer(presentation.model(version, workers))
 
     @routes.get("/workers", summary="List live workers", responses={200: WorkerList})
     def list_workers() -> Response:
