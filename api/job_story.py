@@ -43,6 +43,12 @@ class Place:
         return cls(int(event), int(attempt), int(offset))
 
 
+def beginning(view: JobView) -> Place:
+    """Where a reader begins who has nothing yet: text of earlier attempts is void
+    already, and is not told to be called back."""
+    return Place(attempt=view.attempt + (view.state == State.QUEUED))
+
+
 @dataclass(frozen=True, slots=True)
 class Happened:
     """The job's state changed, or somebody asked for its end."""

@@ -7,9 +7,11 @@ from typing import Any
 
 from flask import Response
 
+from jobs.errors import DeadlineExceeded
 from jobs.job_views import Attempt, JobView, QueueDepth
 from jobs.keys import Key
 from jobs.leases import Worker
+from jobs.states import State
 from models_store.catalog import ModelVersion
 
 # Said to people whose job failed; the worker's own words stand beside it.
@@ -84,9 +86,16 @@ def _error(view: JobView) -> dict[str, Any] | None:
     return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
 
 
+def error_code(view: JobView) -> str:
+    """Why a job did not succeed, as a stable code."""
+    if view.error_code is None and view.state == State.EXPIRED:
+        return DeadlineExceeded.code  # while it ran
+    return view.error_code or f"job_{view.state}"
+
+
 def error_message(view: JobView) -> str:
-    """Why a job did not succeed, in a sentence."""
-    code = view.error_code or view.state
+    """The same in a sentence."""
+    code = error_code(view)
     return view.error_message or _DEFAULT_MESSAGE.get(code, code)
 
 

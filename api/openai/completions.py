@@ -7,7 +7,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
 from api import auth, presentation
-from api.job_story import Ended, JobStory, Place, Restarted, Silence, Text
+from api.job_story import Ended, JobStory, Restarted, Silence, Text, beginning
 from api.openai import sse
 from api.openai.answers import ChatCompletion, TextCompletion
 from api.openai.completion_shapes import ChatShape, Choice, Shape, TextShape, usage
@@ -87,7 +87,7 @@ def _chunks(
     head = shape.head(views[0], chunk=True) | ({"usage": None} if body.include_usage else {})
     ended = []
     for index, view in enumerate(views):  # the text of those that run meanwhile waits in Redis
-        story = JobStory(services.engine, services.streams, view.id, Place())
+        story = JobStory(services.engine, services.streams, view.id, beginning(view))
         for told in _told(story, view, index, shape):
             if isinstance(told, JobView):
                 ended.append(told)

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from api import errors, presentation
 from api.openai.fields import UNSUPPORTED_PARAMETER, UNSUPPORTED_VALUE
 from jobs.errors import (
-    ExpiredInQueue,
     InvalidRequest,
     InvalidText,
     LmaasError,
@@ -77,14 +76,15 @@ def named(names: dict[str, str]) -> Iterator[None]:
 
 def of_ended(view: JobView) -> Refusal:
     """What a job that did not succeed answers to those who waited for it."""
+    code = presentation.error_code(view)
     if view.state == State.CANCELLED:
-        return Refusal(HTTPStatus.CONFLICT, "job_cancelled", f"job {view.id} was cancelled")
+        return Refusal(HTTPStatus.CONFLICT, code, f"job {view.id} was cancelled")
     if view.state == State.EXPIRED:
-        code, status = view.error_code or ExpiredInQueue.code, HTTPStatus.GATEWAY_TIMEOUT
+        status = HTTPStatus.GATEWAY_TIMEOUT
+    elif is_clients_fault(code):
+        status = HTTPStatus.BAD_REQUEST
     else:
-        code = view.error_code or LmaasError.code
-        fault = is_clients_fault(code)
-        status = HTTPStatus.BAD_REQUEST if fault else HTTPStatus.INTERNAL_SERVER_ERROR
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
     return Refusal(status, code, f"job {view.id}: {presentation.error_message(view)}")
 
 

@@ -10,7 +10,7 @@ twice, without anything being kept for it.
 from collections.abc import Iterator
 from typing import Any
 
-from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, Text
+from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, Text, beginning
 from api.openai import sse
 from api.openai.refusals import of_restart
 from api.openai.response_shapes import (
@@ -39,6 +39,9 @@ _LAST = {
 }
 
 
+Numbered = tuple[str, int, dict[str, Any]]
+
+
 class ResponseStory:
     """The events of one response after number `after` (-1: all of them)."""
 
@@ -50,7 +53,7 @@ class ResponseStory:
         had = max(0, max(0, after) % _ATTEMPT - _FIRST_TEXT)
         self._text_began = False
         self._length = had
-        place = Place(0, self._attempt + 1 if had else 0, had)
+        place = Place(0, self._attempt + 1, had) if had else beginning(view)
         self._story = JobStory(services.engine, services.streams, view.id, place)
         self._id = view.id.hex
 
@@ -59,20 +62,21 @@ class ResponseStory:
         the reader has is void."""
         for name, number, body in self._events():
             if number > self._after:
+                self._after = number
                 yield sse.line({"type": name, "sequence_number": number} | body, name)
             elif not name:
                 yield sse.SILENCE
 
-    def _events(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    def _events(self) -> Iterator[Numbered]:
         begun = as_begun(self._view, self._asked, "queued")
         yield "response.created", _CREATED, {"response": begun}
+        yield "response.queued", _QUEUED, {"response": begun}
         for told in self._story.tell():
             match told:
-                case Happened(_, event) if event.kind == State.QUEUED and event.attempt == 0:
-                    yield "response.queued", _QUEUED, {"response": begun}
                 case Happened(place, event) if event.kind == State.RUNNING:
-                    yield from self._running(place)
-                case Text(_, text):
+                    yield self._running(place)
+                case Text(place, text):
+                    yield self._running(place)  # text may come before the event that says so
                     yield from self._grow(text)
                 case Restarted():
                     raise of_restart(self._view.id)
@@ -81,16 +85,15 @@ class ResponseStory:
                 case Ended(_, view):
                     yield from self._end(view)
 
-    def _running(self, place: Place) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    def _running(self, place: Place) -> Numbered:
         self._attempt = max(self._attempt, place.attempt - 1)
-        if place.attempt == 1:
-            begun = as_begun(self._view, self._asked, "in_progress")
-            yield "response.in_progress", _RUNNING, {"response": begun}
+        begun = as_begun(self._view, self._asked, "in_progress")
+        return "response.in_progress", _RUNNING, {"response": begun}
 
     def _number(self, step: int) -> int:
         return self._attempt * _ATTEMPT + step
 
-    def _begin_text(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    def _begin_text(self) -> Iterator[Numbered]:
         if self._text_began:
             return
         self._text_began = True
@@ -98,13 +101,13 @@ class ResponseStory:
         yield "response.output_item.added", self._number(_ITEM), {"output_index": 0, "item": item}
         yield "response.content_part.added", self._number(_PART), self._at() | {"part": part("")}
 
-    def _grow(self, text: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    def _grow(self, text: str) -> Iterator[Numbered]:
         yield from self._begin_text()
         self._length += len(text)
         number = self._number(_FIRST_TEXT + self._length)
         yield "response.output_text.delta", number, self._at() | {"delta": text, "logprobs": []}
 
-    def _end(self, view: JobView) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    def _end(self, view: JobView) -> Iterator[Numbered]:
         status = status_of(view)
         self._attempt = max(self._attempt, view.attempt - 1)
         length = self._length if view.text is None else len(view.text)

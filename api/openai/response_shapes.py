@@ -73,7 +73,7 @@ def as_begun(view: JobView, asked: Asked, status: str) -> dict[str, Any]:
 
 
 def status_of(view: JobView) -> str:
-    """A response's status; cut off at the limit it is `incomplete`."""
+    """A response's status; one that was cut off at its limit is `incomplete`."""
     state = State(view.state)
     if state is State.SUCCEEDED and view.finish_reason == "length":
         return "incomplete"
@@ -100,11 +100,11 @@ def part(text: str) -> dict[str, Any]:
 def _error(view: JobView) -> dict[str, Any] | None:
     if view.state not in (State.FAILED, State.EXPIRED):
         return None
-    code = "invalid_prompt" if is_clients_fault(view.error_code) else "server_error"
+    code = presentation.error_code(view)
     return {
-        "code": code,
+        "code": "invalid_prompt" if is_clients_fault(code) else "server_error",
         "message": presentation.error_message(view),
-        "type": view.error_code,
+        "type": code,
     }
 
 
