@@ -25,6 +25,8 @@ class Turn(Strict):
 class ChatMessage(Turn):
     """One turn of a chat."""
 
+    # Some clients mark plain text so.
+    type: Annotated[Any, only("text", "message")] = None
     name: Annotated[Any, only()] = None
     refusal: Annotated[Any, only()] = None
     audio: Annotated[Any, only()] = None

@@ -1,6 +1,7 @@
 """The real openai client over the running stack: what it knows works, or is refused by name."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -162,6 +163,15 @@ def test_completions_stream_every_prompt(client: OpenAI) -> None:
     for chunk in stream:
         text[chunk.choices[0].index] += chunk.choices[0].text
     assert text == {0: "a\u2028ba\u2028b", 1: "cdcd"}
+
+
+def test_a_stream_is_understood_by_clients_that_end_lines_where_unicode_does(stack: Stack) -> None:
+    body = {"model": "echo", "prompt": "a\u2028b\x85c", "stream": True}
+    with stack.http.stream("POST", "/v1/completions", json=body) as answer:
+        *lines, last = [line for line in answer.iter_lines() if line and line[0] != ":"]
+    assert last == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "a\u2028b\x85c"
 
 
 def test_the_same_idempotency_key_is_the_same_work(client: OpenAI, stack: Stack) -> None:
