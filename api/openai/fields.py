@@ -6,9 +6,18 @@ honour: `Annotated[Any, only(...)]` takes null and its neutral values and
 refuses all others by name. To honour it, give it its type, and pass it on.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from annotated_types import GroupedMetadata
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from jobs.spec import MAX_COMPLETION_TOKENS, Parameters, ShortText, Strict, Text
@@ -18,20 +27,27 @@ UNSUPPORTED_PARAMETER = "unsupported_parameter"
 UNSUPPORTED_VALUE = "unsupported_value"
 
 _MOST_PARTS = 1_000
-_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+_TextType = Literal["text", "input_text", "output_text"]
+_TEXT_PARTS = frozenset(get_args(_TextType))
 
 
-def only(*neutral: object) -> AfterValidator:
+class only(GroupedMetadata):  # noqa: N801 - reads as a function
     """Refuses a field by its name unless it is null or has a neutral value."""
 
-    def check(value: object) -> object:
-        if value is None or any(_same(value, fine) for fine in neutral):
+    def __init__(self, *neutral: object) -> None:
+        self._neutral = neutral
+
+    def __iter__(self) -> Iterator[object]:
+        yield AfterValidator(self._check)
+        said = "not supported: leave it out, or give its neutral value"
+        yield WithJsonSchema({"enum": [None, *self._neutral], "description": said})
+
+    def _check(self, value: object) -> object:
+        if value is None or any(_same(value, fine) for fine in self._neutral):
             return value
         raise PydanticCustomError(
             UNSUPPORTED_PARAMETER, "this parameter is not supported here; leave it out"
         )
-
-    return AfterValidator(check)
 
 
 def _same(value: object, fine: object) -> bool:
@@ -42,10 +58,10 @@ def _same(value: object, fine: object) -> bool:
 Inert = Annotated[Any, Field(description="accepted; it changes nothing here")]
 
 
-class TextPart(Strict):
+class TextPart(BaseModel):
     """Content as a part; text is the only type that the models here read."""
 
-    type: str
+    type: _TextType
     text: str
 
 
@@ -100,15 +116,19 @@ class Body(Strict):
         """The class of the jobs: somebody waits for them, unless he said otherwise."""
         return Priority.BATCH if self.service_tier == "flex" else Priority.INTERACTIVE
 
-    def sampling(self, max_tokens: int | None, **more: Any) -> Parameters:
-        """Parameters of the job, with OpenAI's defaults."""
-        return Parameters(
-            max_tokens=max_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            # 0 leaves the likeliest token alone, as the smallest other value does.
-            top_p=1.0 if self.top_p is None else max(self.top_p, 1e-9),
-            **more,
-        )
+    def parameters(self, max_tokens: int | None) -> Parameters:
+        """Parameters of the job, with OpenAI's defaults. What both call by the
+        same name is passed on, so a field that the engine learns to honour needs
+        its type here and no more."""
+        names = Parameters.model_fields.keys() & type(self).model_fields.keys()
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given["max_tokens"] = max_tokens
+        given.setdefault("temperature", 1.0)
+        if "top_p" in given:  # 0 leaves the likeliest token alone, as the least above it does
+            given["top_p"] = max(given["top_p"], 1e-9)
+        if "seed" in given:
+            given["seed"] &= 2**63 - 1
+        return Parameters(**given)
 
 
 class StreamOptions(Strict):
@@ -130,12 +150,6 @@ class CompletionBody(Body):
     presence_penalty: Annotated[Any, only(0)] = None
     frequency_penalty: Annotated[Any, only(0)] = None
     logit_bias: Annotated[Any, only({})] = None
-
-    def parameters(self, max_tokens: int | None) -> Parameters:
-        """Everything that changes what the model writes. A field that the engine
-        learns to honour is passed on here."""
-        seed = None if self.seed is None else self.seed & (2**63 - 1)
-        return self.sampling(max_tokens, stop=self.stop or [], seed=seed)
 
     @property
     def include_usage(self) -> bool:

@@ -118,7 +118,7 @@ def _submit(body: ResponseRequest) -> Submit:
         task=Task.CHAT.value,
         model=body.model,
         input={"messages": body.messages()},
-        parameters=body.sampling(body.max_output_tokens),
+        parameters=body.parameters(body.max_output_tokens),
         priority=body.priority,
         metadata=body.metadata or {},
         stream=bool(body.stream),

@@ -91,7 +91,9 @@ def test_answers_are_what_the_openapi_document_says(stack: Stack) -> None:
     ChatCompletion.model_validate_json(said.text, strict=True)
     said = stack.http.post("/v1/completions", json={"model": "echo", "prompt": "hello"})
     TextCompletion.model_validate_json(said.text, strict=True)
-    paths = stack.http.get("/openapi/openapi.json").json()["paths"]
+    document = stack.http.get("/openapi/openapi.json").json()
+    assert document["components"]["schemas"]["ChatRequest"]["properties"]["n"]["enum"] == [None, 1]
+    paths = document["paths"]
     made = paths["/v1/chat/completions"]["post"]
     assert made["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith(
         "/ChatRequest"
@@ -177,6 +179,7 @@ def test_a_stream_is_understood_by_clients_that_end_lines_where_unicode_does(sta
 def test_the_same_idempotency_key_is_the_same_work(client: OpenAI, stack: Stack) -> None:
     headers = {"Idempotency-Key": "once"}
     first = complete(client, ["a", "b"], extra_headers=headers)
+    assert [choice.text for choice in first.choices] == ["a", "b"]
     before = jobs(stack)
     assert complete(client, ["a", "b"], extra_headers=headers) == first
     assert jobs(stack) == before
