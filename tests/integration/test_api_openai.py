@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,9 +11,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.openai import work
-from jobs import keys
+from api.openai.response_events import ResponseStory
+from bells.token_stream import Delta
+from jobs import job_views, keys
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.errors import EngineFailed, PromptTooLong
+from jobs.job_views import Event
 from jobs.states import State
 from tests.conditions import eventually
 from tests.integration.front_door import FrontDoor, front_door, refusal
@@ -106,6 +110,42 @@ def test_a_failed_response_is_read_as_failed(door: FrontDoor) -> None:
     assert (made["status"], read["status"], read["output"]) == ("queued", "failed", [])
     assert read["error"]["code"] == "server_error"
     assert read["error"]["type"] == failure(job).error_code
+
+
+class Scripted:
+    """A hub whose follower hears what it is told to, in this order."""
+
+    def __init__(self, *heard: tuple[list[Event], list[Delta]]) -> None:
+        self._heard = iter(heard)
+
+    @contextmanager
+    def follow(self, job_id: UUID, *, after: int = 0) -> Iterator["Scripted"]:
+        yield self
+
+    def take(self, wait_s: float) -> tuple[list[Event], list[Delta]]:
+        return next(self._heard)
+
+
+def test_a_new_reader_is_not_told_the_text_of_an_attempt_that_was_lost(door: FrontDoor) -> None:
+    body = {"model": "echo", "input": "hello", "background": True}
+    assert door.send("POST", "/v1/responses", json=body).status_code == 200
+    worker_id, first = claimed(door)
+    door.manager.give_back(worker_id, [first.id])
+    for attempt in (1, 2):  # waiting for its second run, and in it
+        view = job_views.get_many(door.engine, [first.id])[first.id]
+        kept = job_views.asked(door.engine, first.id)
+        assert (view.attempt, kept is not None) == (attempt, True)
+        hub: Any = Scripted(
+            ([], [Delta(1, 0, "void")]),  # from Redis, before Postgres is looked at
+            (job_views.events(door.engine, [first.id]), [Delta(2, 0, "good")]),
+        )
+        services = replace(door.services, streams=hub)
+        told = ResponseStory(services, view, kept or {}, -1).tell()
+        assert '"delta":"good"' in next(line for line in told if "output_text.delta" in line)
+        if attempt == 1:
+            worker_id, again = claimed(door)
+            assert (again.id, again.attempt) == (first.id, 2)
+    assert door.manager.finish(worker_id, [success(again, "good")])
 
 
 def test_openais_defaults_reach_the_worker(door: FrontDoor) -> None:

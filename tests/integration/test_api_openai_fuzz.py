@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.openai import requests, work
+from api.openai.fields import Body
 from tests.integration.front_door import FrontDoor, front_door
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -16,7 +17,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/completions": {"model": "echo", "prompt": "hello"},
     "/v1/responses": {"model": "echo", "input": [{"role": "user", "content": "hello"}]},
 }
-FIELDS = {
+FIELDS: dict[str, type[Body]] = {
     "/v1/chat/completions": requests.ChatRequest,
     "/v1/completions": requests.CompletionRequest,
     "/v1/responses": requests.ResponseRequest,
