@@ -1,11 +1,14 @@
 """The Flask application: `create_app` puts the parts together, nothing more."""
 
-from flask import Request
+from flask import Request, Response, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import auth, errors, metrics
+from api import auth, errors, metrics, request_ids
+from api.openai import blueprint as openai_routes
+from api.openai import refusals
 from api.routes import health, job_events, job_history, jobs_routes, keys_routes, operations
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
@@ -54,14 +57,22 @@ def build(services: Services) -> OpenAPI:
         security_schemes={"key": _BEARER},
         responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
         validation_error_model=ErrorAnswer,
-        validation_error_callback=errors.of_validation,
+        validation_error_callback=_of_validation,
         doc_prefix="/openapi",
     )
     app.request_class = RawJsonRequest
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    request_ids.register(app)
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)
-    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health):
+    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health,
+                 openai_routes):  # fmt: skip
         app.register_api(make.blueprint(services))
     return app
+
+
+def _of_validation(error: ValidationError) -> Response:
+    if request.blueprint == openai_routes.NAME:
+        return refusals.of_validation(error)
+    return errors.of_validation(error)

@@ -21,9 +21,11 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
+    errors.UnknownResponse: HTTPStatus.NOT_FOUND,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
     LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
@@ -34,7 +36,7 @@ def payload(
     message: str, code: str, status: int, param: str | None = None, **more: str
 ) -> dict[str, Any]:
     """The body of every error; `more` are the fields that one code has beside."""
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "request_error"
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     return {"error": {"message": message, "type": kind, "code": code, "param": param, **more}}
 
 
@@ -47,9 +49,14 @@ def answer(status: int, message: str, code: str, param: str | None = None, **mor
     return response
 
 
+def status_of(error: LmaasError) -> HTTPStatus:
+    """The HTTP status of an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
 def of_error(error: LmaasError) -> Response:
     """The answer to an error of LMaaS."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = status_of(error)
     more = {}
     if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
         more["earliest_finish"] = moment(error.earliest_finish)

@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from api.streams import Follower, StreamHub
 from bells.token_stream import Delta
-from jobs import job_views
-from jobs.job_views import Event, JobView
+from jobs import job_events, job_views
+from jobs.job_events import Event
+from jobs.job_views import JobView
 from jobs.states import TERMINAL, State
 
 # Proxies close what is silent; a client that vanished shows at the next write.
@@ -42,6 +43,12 @@ class Place:
         if not (event + attempt + offset).isdecimal():
             raise ValueError(text)
         return cls(int(event), int(attempt), int(offset))
+
+
+def beginning(view: JobView) -> Place:
+    """Where a reader begins who has nothing yet: text of earlier attempts is void
+    already, and is not told to be called back."""
+    return Place(attempt=view.attempt + (view.state == State.QUEUED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class JobStory:
         """All that happens from the place on, until the job has ended."""
         with self._hub.follow(self._job_id, after=self._event) as follower:
             if self._view().is_terminal:  # its last event may have been told before
-                events = job_views.events(self._engine, [self._job_id], self._event)
+                events = job_events.events(self._engine, [self._job_id], self._event)
                 yield from self._told(events, [], ended=True)
                 return
             while True:

@@ -23,9 +23,12 @@ class CrashLoopAnswer(Answer):
 
 
 class ModelAnswer(Answer):
-    """One model version."""
+    """One model version; the first four fields are those of OpenAI's clients."""
 
     id: str
+    object: Literal["model"]
+    created: int = Field(description="seconds since 1970")
+    owned_by: str
     name: str
     version: int
     aliases: list[str]

@@ -2,20 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response
 
 from api.moments import maybe
-from jobs.job_views import Attempt, JobView, QueueDepth
+from jobs.errors import DeadlineExceeded
+from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
-from jobs.leases import Worker
-from jobs.outlook.components import Component
-from jobs.outlook.crash_loops import Crashes
-from jobs.pauses import Pause
 from jobs.replays import Replay
-from models_store.catalog import ModelVersion
+from jobs.states import State
 
 # Said to people whose job failed; the worker's own words stand beside it.
 _DEFAULT_MESSAGE = {
@@ -25,15 +22,6 @@ _DEFAULT_MESSAGE = {
     "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
     "dead letter and not tried again (`lmaas dead show ID`)",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """What is going on with all model versions."""
-
-    workers: Sequence[Worker]
-    paused: Mapping[tuple[str, int], Pause]
-    crashes: Sequence[Crashes]
 
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
@@ -97,7 +85,7 @@ def _result(view: JobView) -> dict[str, Any] | None:
 def _error(view: JobView) -> dict[str, Any] | None:
     if view.error_code is None:
         return None
-    message = view.error_message or _DEFAULT_MESSAGE.get(view.error_code, view.error_code)
+    message = error_message(view)
     return {"message": message, "type": "server_error", "code": view.error_code, "param": None}
 
 
@@ -114,6 +102,19 @@ def replay(done: Sequence[Replay], limit: int, *, dry: bool) -> dict[str, Any]:
     }
 
 
+def error_code(view: JobView) -> str:
+    """Why a job did not succeed, as a stable code."""
+    if view.error_code is None and view.state == State.EXPIRED:
+        return DeadlineExceeded.code  # while it ran
+    return view.error_code or f"job_{view.state}"
+
+
+def error_message(view: JobView) -> str:
+    """The same in a sentence."""
+    code = error_code(view)
+    return view.error_message or _DEFAULT_MESSAGE.get(code, code)
+
+
 def attempt(shown: Attempt) -> dict[str, Any]:
     """An attempt as `AttemptAnswer` says."""
     return {
@@ -123,75 +124,6 @@ def attempt(shown: Attempt) -> dict[str, Any]:
         "ended_at": maybe(shown.ended_at),
         "outcome": shown.outcome,
         "reason": shown.reason,
-    }
-
-
-def model(version: ModelVersion, state: ModelState) -> dict[str, Any]:
-    """A model version as `ModelAnswer` says."""
-    hosts = [w for w in state.workers if (w.model, w.version) == (version.name, version.version)]
-    pause = state.paused.get((version.name, version.version))
-    crashes = next(
-        (c for c in state.crashes if (c.model, c.version) == (version.name, version.version)), None
-    )
-    return {
-        "id": version.reference,
-        "name": version.name,
-        "version": version.version,
-        "aliases": list(version.aliases),
-        "tasks": list(version.tasks),
-        "context_length": version.context_length,
-        "engine": version.engine,
-        "size_bytes": version.size_bytes,
-        "created_at": maybe(version.created_at),
-        "workers": len(hosts),
-        "paused": None
-        if pause is None
-        else {"since": maybe(pause.paused_at), "reason": pause.reason},
-        "crash_loop": None
-        if crashes is None or not crashes.looping
-        else {
-            "deaths": crashes.deaths,
-            "last_at": maybe(crashes.last_at),
-            "exit_code": crashes.exit_code,
-        },
-    }
-
-
-def worker(live: Worker) -> dict[str, Any]:
-    """A worker as `WorkerAnswer` says."""
-    return {
-        "id": str(live.id),
-        "model": f"{live.model}@{live.version}",
-        "state": live.state,
-        "device": live.device,
-        "host": live.host,
-        "pid": live.pid,
-        "slots": live.slots,
-        "busy": live.busy,
-        "started_at": maybe(live.started_at),
-        "heartbeat_at": maybe(live.heartbeat_at),
-    }
-
-
-def queue(depth: QueueDepth, paused: Mapping[tuple[str, int], Pause]) -> dict[str, Any]:
-    """A queue as `QueueAnswer` says."""
-    return {
-        "model": f"{depth.model}@{depth.version}",
-        "queued": depth.queued,
-        "running": depth.running,
-        "paused": (depth.model, depth.version) in paused,
-    }
-
-
-def component(shown: Component) -> dict[str, Any]:
-    """A part of the system as `ComponentAnswer` says."""
-    return {
-        "name": shown.name,
-        "seen_at": maybe(shown.seen_at),
-        "age_s": round(shown.age_s, 1),
-        "missed": shown.missed,
-        "broker_ok": shown.broker_ok,
-        "broker_since": maybe(shown.broker_since),
     }
 
 

@@ -20,7 +20,15 @@ from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
-from jobs.spec import MAX_LOGPROBS, TASK_INPUTS, Parameters, Strict, Submit, Task
+from jobs.spec import (
+    MAX_COMPLETION_TOKENS,
+    MAX_LOGPROBS,
+    TASK_INPUTS,
+    Parameters,
+    Strict,
+    Submit,
+    Task,
+)
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
 
@@ -164,9 +172,10 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
     if prompt_tokens == 0:
         raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
     room = version.context_length - prompt_tokens
-    asked = "max_tokens" in parameters.model_fields_set
-    if room < 1 or (asked and parameters.max_tokens > room):
-        wanted = f" and {parameters.max_tokens:,} of completion" if asked else ""
+    most = parameters.max_tokens or MAX_COMPLETION_TOKENS
+    asked = "max_tokens" in parameters.model_fields_set and parameters.max_tokens is not None
+    if room < 1 or (asked and most > room):
+        wanted = f" and {most:,} of completion" if asked else ""
         raise PromptTooLong(
             f"{prompt_tokens:,} tokens of prompt{wanted} do not fit the "
             f"{version.context_length:,} tokens of {version.reference}",
@@ -174,7 +183,7 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
         )
     # Defaults never change; a row of the queue is read and written often.
     values = parameters.model_dump(exclude_defaults=True)
-    values["max_tokens"] = min(parameters.max_tokens, room)
+    values["max_tokens"] = min(most, room)
     _check_logprobs(parameters, values["max_tokens"])
     return values
 

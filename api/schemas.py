@@ -15,7 +15,7 @@ class ErrorDetail(Answer):
     """What went wrong: `code` is stable, `param` names the field at fault."""
 
     message: str
-    type: Literal["request_error", "server_error"]
+    type: Literal["invalid_request_error", "server_error"]
     code: str
     param: str | None
     earliest_finish: str | None = Field(

@@ -19,9 +19,9 @@ from sqlalchemy import Engine
 from bells import token_stream
 from bells.connections import REDIS_FAULTS, listening_client
 from bells.token_stream import Delta
-from jobs import job_views
+from jobs import job_events
 from jobs.errors import DatabaseUnavailable
-from jobs.job_views import Event
+from jobs.job_events import Event
 from jobs.settings import Settings
 
 _LOOK_EVERY_S = 0.5
@@ -153,7 +153,7 @@ class StreamHub:
         after = min(follower.after for follower in followers)
         ids = list({follower.job_id for follower in followers})
         found: dict[UUID, list[Event]] = defaultdict(list)
-        for event in job_views.events(self._engine, ids, after):
+        for event in job_events.events(self._engine, ids, after):
             found[event.job_id].append(event)
         for follower in followers:
             new = [event for event in found[follower.job_id] if event.id > follower.after]

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -82,26 +82,34 @@ class Notifier:
     def waiter(self, job_id: UUID) -> Iterator[Waiter | None]:
         """Registers a poll; register first and read the job then, so that no
         end is missed in between. None when too many wait already."""
-        waiter = Waiter(job_id)
+        with self.waiters([job_id]) as waiters:
+            yield waiters[0] if waiters else None
+
+    @contextmanager
+    def waiters(self, job_ids: Sequence[UUID]) -> Iterator[list[Waiter] | None]:
+        """The same for one poll (one thread) that waits for several jobs."""
+        waiters = [Waiter(id) for id in job_ids]
         with self._changed:
             admitted = self._count < self._settings.max_waiters
             if admitted:
                 self._count += 1
-                self._waiters[job_id].append(waiter)
+                for waiter in waiters:
+                    self._waiters[waiter.job_id].append(waiter)
         try:
-            yield waiter if admitted else None
+            yield waiters if admitted else None
         finally:
             if admitted:
-                self._forget(waiter)
+                self._forget(waiters)
 
-    def _forget(self, waiter: Waiter) -> None:
+    def _forget(self, waiters: Sequence[Waiter]) -> None:
         with self._changed:
             self._count -= 1
-            rest = [other for other in self._waiters[waiter.job_id] if other is not waiter]
-            if rest:
-                self._waiters[waiter.job_id] = rest
-            else:
-                del self._waiters[waiter.job_id]
+            for waiter in waiters:
+                rest = [other for other in self._waiters[waiter.job_id] if other is not waiter]
+                if rest:
+                    self._waiters[waiter.job_id] = rest
+                else:
+                    del self._waiters[waiter.job_id]
 
     def _hear(self, ids: list[UUID]) -> None:
         self._tell(ids)

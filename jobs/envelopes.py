@@ -40,6 +40,8 @@ class NewJob:
     times: Times = Times()
     max_attempts: int = 3
     stream: bool = False
+    # What its route repeats of the request in every answer; None for native jobs.
+    asked: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,12 @@ class UnknownJob(LmaasError):
     code = "job_not_found"
 
 
+class UnknownResponse(LmaasError):
+    """No such response of /v1/responses for this tenant."""
+
+    code = "response_not_found"
+
+
 class UnknownKey(LmaasError):
     """No such API key for this tenant."""
 
@@ -97,6 +103,13 @@ class DatabaseUnavailable(LmaasError):
     """Postgres does not answer; a 202 was not given."""
 
     code = "database_unavailable"
+    retryable = True
+
+
+class TooManyWaiters(LmaasError):
+    """So many requests wait for their jobs that no more are taken; nothing was submitted."""
+
+    code = "too_many_waiters"
     retryable = True
 
 

@@ -54,10 +54,7 @@ SELECT attempt, worker_id, started_at, ended_at, outcome, reason
 FROM job_attempts WHERE job_id = :id ORDER BY attempt, started_at
 """)
 
-_EVENTS = text("""
-SELECT id, job_id, at, kind, attempt, reason FROM job_events
-WHERE job_id = ANY(CAST(:ids AS uuid[])) AND id > :after ORDER BY id
-""")
+_ASKED = text("SELECT asked FROM job_inputs WHERE job_id = :id")
 
 _FINISHED = text("""
 SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -167,6 +164,14 @@ def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobVie
     return [JobView(*row) for row in run(engine, _LIST, values)]
 
 
+def asked(engine: Engine, job_id: UUID) -> dict[str, Any] | None:
+    """What a job's route keeps of its request, None for a native job; the caller
+    knows whose job it is."""
+    rows = run(engine, _ASKED, {"id": job_id})
+    found: dict[str, Any] | None = rows[0].asked if rows else None
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One run of a job. `outcome` is the state it led to, `reason` the error's code."""
@@ -182,24 +187,6 @@ class Attempt:
 def attempts(engine: Engine, job_id: UUID) -> list[Attempt]:
     """A job's attempts, first to last; the caller knows whose job it is."""
     return [Attempt(*row) for row in run(engine, _ATTEMPTS, {"id": job_id})]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a job; ids grow with every event."""
-
-    id: int
-    job_id: UUID
-    at: datetime
-    kind: str
-    attempt: int
-    reason: str | None
-
-
-def events(engine: Engine, ids: Sequence[UUID], after: int = 0) -> list[Event]:
-    """What happened to these jobs since the event `after`, in order; the caller
-    knows whose jobs they are."""
-    return [Event(*row) for row in run(engine, _EVENTS, {"ids": list(ids), "after": after})]
 
 
 def finished_among(engine: Engine, ids: Sequence[UUID]) -> list[UUID]:

@@ -15,6 +15,8 @@ from jobs.settings import Settings
 def configure(settings: Settings, process: str) -> None:
     """Sends the standard library's logging through structlog's renderer."""
     shared: list[Processor] = [
+        # What a process binds to the work of the moment: the web its request's id.
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

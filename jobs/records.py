@@ -145,6 +145,8 @@ class InputRecord(Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
     # The client's "metadata"; that name is taken in declarative classes.
     labels: Mapped[dict[str, str]] = mapped_column(JSONB)
+    # What its route repeats of the request in every answer; null for native jobs.
+    asked: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class ResultRecord(Base):

@@ -65,9 +65,10 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 class Parameters(Strict):
     """How the completion is generated. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
-    and `min_p` 0 switch these filters off; generation ends before any string of `stop`."""
+    and `min_p` 0 switch these filters off; generation ends before any string of `stop`.
+    `max_tokens` null is as much as fits the model's context."""
 
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] = 128
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] | None = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0

@@ -37,8 +37,9 @@ job AS (
   ON CONFLICT (id) DO NOTHING
   RETURNING id, submitted_at, expires_at
 ), input AS (
-  INSERT INTO job_inputs (job_id, input, parameters, labels)
-  SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb) FROM job
+  INSERT INTO job_inputs (job_id, input, parameters, labels, asked)
+  SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb),
+         CAST(:asked AS jsonb) FROM job
 )
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 RETURNING (SELECT submitted_at FROM job) AS submitted_at,

@@ -191,6 +191,7 @@ def _values(job: NewJob) -> dict[str, Any]:
         "input": json.dumps(job.input),
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
+        "asked": None if job.asked is None else json.dumps(job.asked),
         "max_attempts": job.max_attempts,
         "stream": job.stream,
         "run_at": job.times.run_at,

@@ -5,7 +5,7 @@ What takes time (tokenizing, compiling a grammar) happens here, off the engine's
 
 from dataclasses import replace
 
-from jobs.spec import Parameters
+from jobs.spec import MAX_COMPLETION_TOKENS, Parameters
 from models_store.grammar import Grammars
 from models_store.prompt import PromptRenderer
 from workers.engines.protocol import Request, Sampling
@@ -37,7 +37,7 @@ class Preparation:
 
 def _sampling(parameters: Parameters) -> Sampling:
     return Sampling(
-        max_tokens=parameters.max_tokens,
+        max_tokens=parameters.max_tokens or MAX_COMPLETION_TOKENS,  # the router sets it
         temperature=parameters.temperature,
         top_p=parameters.top_p,
         top_k=parameters.top_k,

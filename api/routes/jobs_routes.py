@@ -1,6 +1,5 @@
 """/v1/jobs: submit, read, wait, list, cancel."""
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api import auth, errors, presentation
+from api import auth, errors, intake, presentation
 from api.explanations import check_deadline
 from api.job_lookup import found, job_id_of, page_of
 from api.queries import JobListQuery, JobPath, JobQuery
@@ -18,7 +17,6 @@ from api.schemas import JobAnswer, JobList
 from api.services import Services
 from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
-from jobs.errors import InvalidRequest
 from jobs.failpoints import reach
 from jobs.job_views import JobView
 from jobs.keys import Scope
@@ -27,7 +25,6 @@ from jobs.outlook.facts import Outlook
 from jobs.spec import OnUnmeetable, Submit
 
 LONGEST_WAIT_S = 60.0
-_LONGEST_KEY = 255
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -38,7 +35,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.post("", summary="Submit a job", responses={200: JobAnswer, 202: JobAnswer})
     def submit(body: Submit) -> Response:
         asking = auth.require(Scope.JOBS)
-        idempotency = _idempotency()
+        idempotency = intake.idempotency(request.get_data())
         try:
             new = services.router.route(body, asking, request.remote_addr or "")
         except BadInput as bad:
@@ -80,12 +77,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.post("/<job_id>/cancel", summary="Cancel a job", responses={200: JobAnswer})
     def cancel(path: JobPath) -> Response:
         asking = auth.require(Scope.JOBS)
-        job_id = job_id_of(path.job_id)
-        done = services.task_manager.cancel(asking.tenant_id, job_id)
-        if done == "cancel_requested":
-            services.hints.tell_cancelled(job_id)
-        elif done is not None:
-            services.hints.tell_finished([job_id])
+        intake.cancel(services, asking.tenant_id, job_id_of(path.job_id))
         view = _read(services, asking.tenant_id, path.job_id, 0)
         return presentation.answer(presentation.job(view))
 
@@ -116,18 +108,6 @@ def _read(services: Services, tenant_id: UUID, job_id: str, wait_s: float) -> Jo
             return view
         ended = waiter.wait(wait_s)
     return ended or found(services, tenant_id, id)
-
-
-def _idempotency() -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
-        raise InvalidRequest(
-            f"Idempotency-Key takes 1 to {_LONGEST_KEY} printable characters",
-            param="Idempotency-Key",
-        )
-    return Idempotency(key, hashlib.sha256(request.get_data()).digest())
 
 
 def _preferred_wait_s() -> float:

@@ -6,7 +6,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from api import auth, presentation
+from api import auth, operation_presentation, presentation
 from api.operation_schemas import ComponentList, ModelAnswer, ModelList, QueueList, WorkerList
 from api.queries import ModelPath
 from api.services import Services
@@ -34,7 +34,9 @@ def blueprint(services: Services) -> APIBlueprint:
     def list_models() -> Response:
         state = _state(services)
         versions = transact(services.engine, catalog.list_models)
-        return presentation.listing(presentation.model(version, state) for version in versions)
+        return presentation.listing(
+            operation_presentation.model(version, state) for version in versions
+        )
 
     @routes.post(
         "/models/<reference>/pause", responses={200: ModelAnswer},
@@ -45,7 +47,7 @@ def blueprint(services: Services) -> APIBlueprint:
         why = PauseRequest.model_validate_json(request.get_data() or b"{}")
         version = _resolve(services, path.reference)
         pauses.pause(services.engine, version.name, version.version, why.reason)
-        return presentation.answer(presentation.model(version, _state(services)))
+        return presentation.answer(operation_presentation.model(version, _state(services)))
 
     @routes.post(
         "/models/<reference>/resume", summary="Start jobs of a paused model version again",
@@ -56,17 +58,22 @@ def blueprint(services: Services) -> APIBlueprint:
         version = _resolve(services, path.reference)
         pauses.resume(services.engine, version.name, version.version)
         services.hints.wake_dispatcher()
-        return presentation.answer(presentation.model(version, _state(services)))
+        return presentation.answer(operation_presentation.model(version, _state(services)))
+
+    @routes.get("/models/<reference>", summary="Read a model version", responses={200: ModelAnswer})
+    def read_model(path: ModelPath) -> Response:
+        version = _resolve(services, path.reference)
+        return presentation.answer(operation_presentation.model(version, _state(services)))
 
     @routes.get("/workers", summary="List live workers", responses={200: WorkerList})
     def list_workers() -> Response:
         workers = leases.live_workers(services.engine)
-        return presentation.listing(presentation.worker(live) for live in workers)
+        return presentation.listing(operation_presentation.worker(live) for live in workers)
 
     @routes.get("/queues", summary="List unfinished work", responses={200: QueueList})
     def list_queues() -> Response:
         depths, paused = job_views.queue_depths(services.engine), pauses.paused(services.engine)
-        return presentation.listing(presentation.queue(depth, paused) for depth in depths)
+        return presentation.listing(operation_presentation.queue(depth, paused) for depth in depths)
 
     @routes.get(
         "/components", summary="List the parts that hold no lease, and when they were seen",
@@ -74,14 +81,14 @@ def blueprint(services: Services) -> APIBlueprint:
     )  # fmt: skip
     def list_components() -> Response:
         found = components.read(services.engine)
-        return presentation.listing(presentation.component(part) for part in found)
+        return presentation.listing(operation_presentation.component(part) for part in found)
 
     return routes
 
 
-def _state(services: Services) -> presentation.ModelState:
+def _state(services: Services) -> operation_presentation.ModelState:
     engine = services.engine
-    return presentation.ModelState(
+    return operation_presentation.ModelState(
         leases.live_workers(engine), pauses.paused(engine), crash_loops.read_all(engine)
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import OpenAI
 from sqlalchemy import Engine
 
 from jobs.database import open_engine
@@ -63,6 +64,12 @@ def engine(module_database_url: str, redis_url: str) -> Iterator[Engine]:
     engine = open_engine(settings, application="tests")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{stack.http.base_url}/v1", api_key=stack.key, max_retries=0) as made:
+        yield made
 
 
 def chat(prompt: str, **parameters: Any) -> dict[str, Any]:
@@ -188,3 +195,62 @@ def test_the_example_of_a_pipeline_answers_every_line_in_order(stack: Stack) -> 
     records = [json.loads(line) for line in run_example(stack, "pipeline.py", given).splitlines()]
     assert [record["index"] for record in records] == [0, 1]
     assert all(record["text"] for record in records)
+
+
+def test_the_example_of_a_chat_with_openais_client_says_it_twice(stack: Stack) -> None:
+    whole, told, streamed = run_example(stack, "chat.py").strip().splitlines()
+    assert "tokens, job chatcmpl-" in told
+    assert streamed == whole
+
+
+def test_the_example_of_a_background_response_takes_its_stream_up_again(stack: Stack) -> None:
+    said = run_example(stack, "background_response.py")
+    assert said.startswith("resp_")
+    assert "(completed, " in said or "(incomplete, " in said
+
+
+def test_openais_chat_answers_as_the_native_job_does(client: OpenAI, stack: Stack) -> None:
+    question = "What is the capital of France?"
+    given: Any = {"model": "smollm2", "messages": [{"role": "user", "content": question}],
+                  "max_tokens": 24, "temperature": 0}  # fmt: skip
+    whole = client.chat.completions.create(**given)
+    native = ended(stack, chat(question))["result"]
+    assert whole.choices[0].message.content == native["text"]
+    assert whole.choices[0].finish_reason == native["finish_reason"]
+    chunks = client.chat.completions.create(**given, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == native["text"]
+
+
+def test_openais_seed_makes_a_sampled_answer_repeatable(client: OpenAI) -> None:
+    def sampled(seed: int) -> str:
+        messages: Any = [{"role": "user", "content": "Write a sentence about rain."}]
+        made = client.chat.completions.create(
+            model="smollm2", messages=messages, max_tokens=24, seed=seed
+        )
+        return made.choices[0].message.content or ""
+
+    assert sampled(7) == sampled(7) != sampled(8)
+
+
+def test_openais_completions_continue_prompts_up_to_a_stop_string(client: OpenAI) -> None:
+    prompts = ["One, two, three, four,", "Red, green,"]
+    made = client.completions.create(
+        model="smollm2", prompt=prompts, max_tokens=8, temperature=0, stop=" six", echo=True
+    )
+    first, second = made.choices
+    assert first.text.startswith(prompts[0] + " five")
+    assert "six" not in first.text
+    assert second.text.startswith(prompts[1])
+
+
+def test_a_response_of_a_real_model_streams_its_text(client: OpenAI) -> None:
+    events = list(
+        client.responses.create(
+            model="smollm2", input="Name three colours.", temperature=0, stream=True,
+            max_output_tokens=24,
+        )
+    )  # fmt: skip
+    last = events[-1]
+    assert last.type in ("response.completed", "response.incomplete")
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert text == last.response.output_text != ""

@@ -88,7 +88,8 @@ def read(response: TestResponse, shape: type[A]) -> A:
 def refusal(response: TestResponse) -> tuple[int, str, str | None, str]:
     """Status, code, param and message of an error."""
     error = read(response, ErrorAnswer).error
-    assert error.type == ("server_error" if response.status_code >= 500 else "request_error")
+    kind = "server_error" if response.status_code >= 500 else "invalid_request_error"
+    assert error.type == kind
     assert error.message
     return response.status_code, error.code, error.param, error.message
 

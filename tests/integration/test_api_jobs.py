@@ -114,6 +114,12 @@ def test_a_default_completion_is_cut_to_what_fits_the_context(door: FrontDoor) -
     assert found.max_tokens == 2
 
 
+def test_a_limit_of_null_is_all_that_fits_the_context(door: FrontDoor) -> None:
+    job = door.accepted(input={"prompt": "x" * 8_000}, parameters={"max_tokens": None})
+    [found] = rows(door.engine, "SELECT max_tokens FROM jobs WHERE id = :id", id=UUID(job.id))
+    assert found.max_tokens == 192
+
+
 @pytest.mark.parametrize("text", ["a", " ", "\n\t", "😀", "\u2028", "\ufffd", "<|end|>", "'; --"])
 def test_any_text_that_is_text_is_a_prompt(text: str, door: FrontDoor) -> None:
     door.accepted(input={"prompt": text})

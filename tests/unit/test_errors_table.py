@@ -39,6 +39,8 @@ PROMISED = {
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "deadline_unmeetable": HTTPStatus.CONFLICT,
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "response_not_found": HTTPStatus.NOT_FOUND,
+    "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -51,7 +53,7 @@ def test_every_error_answers_in_the_one_shape(kind: type[LmaasError]) -> None:
     assert response.get_json() == {
         "error": {
             "message": "what was wrong",
-            "type": "server_error" if server else "request_error",
+            "type": "server_error" if server else "invalid_request_error",
             "code": kind.code,
             "param": "field",
         }

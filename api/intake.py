@@ -1,0 +1,34 @@
+"""What every route that makes or ends jobs does alike."""
+
+import hashlib
+from uuid import UUID
+
+from flask import request
+
+from api.services import Services
+from jobs.envelopes import Idempotency
+from jobs.errors import InvalidRequest
+
+_LONGEST_KEY = 255
+
+
+def idempotency(body: bytes) -> Idempotency | None:
+    """The request's `Idempotency-Key`, bound to what was asked for with it."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise InvalidRequest(
+            f"Idempotency-Key takes 1 to {_LONGEST_KEY} printable characters",
+            param="Idempotency-Key",
+        )
+    return Idempotency(key, hashlib.sha256(body).digest())
+
+
+def cancel(services: Services, tenant_id: UUID, job_id: UUID) -> None:
+    """Asks for the end of a job of this tenant, and tells whom it concerns."""
+    done = services.task_manager.cancel(tenant_id, job_id)
+    if done == "cancel_requested":
+        services.hints.tell_cancelled(job_id)
+    elif done is not None:
+        services.hints.tell_finished([job_id])

@@ -1,0 +1,25 @@
+"""All routes of OpenAI's API, as one blueprint."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.openai import completions, responses
+from api.openai.refusals import Refusal
+from api.services import Services
+
+NAME = "openai"
+
+
+def blueprint(services: Services) -> APIBlueprint:
+    """The routes over given services."""
+    routes = APIBlueprint(NAME, __name__, url_prefix="/v1", abp_tags=[Tag(name=NAME)],
+                          abp_security=[{"key": []}])  # fmt: skip
+    routes.register_error_handler(Refusal, _refuse)
+    completions.add_routes(routes, services)
+    responses.add_routes(routes, services)
+    return routes
+
+
+def _refuse(refusal: Refusal) -> Response:
+    return refusal.response()

@@ -1,0 +1,119 @@
+"""POST /v1/chat/completions and /v1/completions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+
+from api import auth, presentation
+from api.job_story import Ended, JobStory, Restarted, Silence, Text, beginning
+from api.openai import sse
+from api.openai.answers import ChatCompletion, TextCompletion
+from api.openai.completion_shapes import ChatShape, Choice, Shape, TextShape, usage
+from api.openai.fields import CompletionBody
+from api.openai.refusals import of_ended, of_restart
+from api.openai.requests import ChatRequest, CompletionRequest, spoken
+from api.openai.work import Work
+from api.schemas import ErrorAnswer
+from api.services import Services
+from jobs.job_views import JobView
+from jobs.keys import Scope
+from jobs.spec import Submit, Task
+from jobs.states import State
+
+ENDINGS: dict[str | int, Any] = dict.fromkeys(("409", "500", "504"), ErrorAnswer)
+_CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
+_TEXT_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
+
+
+def add_routes(routes: APIBlueprint, services: Services) -> None:
+    """Adds both to a blueprint."""
+
+    @routes.post(
+        "/chat/completions", summary="Answer a conversation (OpenAI)",
+        responses={200: ChatCompletion, **ENDINGS},
+    )  # fmt: skip
+    def chat(body: ChatRequest) -> Response:
+        limit = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+        submit = Submit(
+            task=Task.CHAT.value,
+            model=body.model,
+            input={"messages": spoken(body.messages)},
+            parameters=body.job_parameters(),
+            priority=body.priority,
+            metadata=body.metadata or {},
+            stream=bool(body.stream),
+        )
+        names = _CHAT_NAMES | {"parameters.max_tokens": limit}
+        work = Work(services, auth.require(Scope.JOBS), [submit], names)
+        return _serve(services, work, body, ChatShape())
+
+    @routes.post(
+        "/completions", summary="Continue one or several prompts (OpenAI)",
+        responses={200: TextCompletion, **ENDINGS},
+    )  # fmt: skip
+    def complete(body: CompletionRequest) -> Response:
+        submits = [
+            Submit(
+                task=Task.GENERATE.value,
+                model=body.model,
+                input={"prompt": prompt},
+                parameters=body.job_parameters(),
+                priority=body.priority,
+                stream=bool(body.stream),
+            )
+            for prompt in body.prompt
+        ]
+        work = Work(services, auth.require(Scope.JOBS), submits, _TEXT_NAMES)
+        return _serve(services, work, body, TextShape(body.prompt if body.echo else ()))
+
+
+def _serve(services: Services, work: Work, body: CompletionBody, shape: Shape) -> Response:
+    if body.stream:
+        return work.stream(lambda views: _chunks(services, views, body, shape))
+    views = work.ended()
+    for view in views:
+        if view.state != State.SUCCEEDED:
+            raise of_ended(view)
+    choices = [shape.whole(index, view) for index, view in enumerate(views)]
+    head = shape.head(views[0], chunk=False)
+    return presentation.answer(head | {"choices": choices, "usage": usage(views)})
+
+
+def _chunks(
+    services: Services, views: list[JobView], body: CompletionBody, shape: Shape
+) -> Iterator[str]:
+    head = shape.head(views[0], chunk=True) | ({"usage": None} if body.include_usage else {})
+    ended = []
+    for index, view in enumerate(views):  # the text of those that run meanwhile waits in Redis
+        story = JobStory(services.engine, services.streams, view.id, beginning(view))
+        for told in _told(story, view, index, shape):
+            if isinstance(told, JobView):
+                ended.append(told)
+            else:
+                yield sse.SILENCE if told is None else sse.line(head | {"choices": [told]})
+    if body.include_usage:
+        yield sse.line(head | {"choices": [], "usage": usage(ended)})
+    yield sse.DONE
+
+
+def _told(
+    story: JobStory, view: JobView, index: int, shape: Shape
+) -> Iterator[Choice | JobView | None]:
+    """The choices of one job's chunks, None where it is silent, and how it ended."""
+    if (opening := shape.opening(index)) is not None:
+        yield opening
+    for told in story.tell():
+        match told:
+            case Text(_, text):
+                yield shape.piece(index, text)
+            case Restarted():
+                raise of_restart(view.id)
+            case Silence():
+                yield None
+            case Ended(_, end):
+                if end.state != State.SUCCEEDED:
+                    raise of_ended(end)
+                yield shape.closing(index, end)
+                yield end

@@ -1,0 +1,196 @@
+"""The bodies that these routes take; compare `openai.types` (3.51)."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from api.openai.fields import Body, CompletionBody, Content, Inert, Tokens, only
+from jobs.spec import MAX_MESSAGES, FilledText, Metadata, Parameters, Strict, Text
+
+# Each prompt is a job; who has more sends several requests.
+MAX_PROMPTS = 128
+# What OpenAI writes at most when nobody says how much.
+_COMPLETION_TOKENS = 16
+
+
+class Turn(Strict):
+    """What turns of conversations have in common; `developer` is `system`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+
+
+class ChatMessage(Turn):
+    """One turn of a chat."""
+
+    # Some clients mark plain text so.
+    type: Annotated[Any, only("text", "message")] = None
+    name: Annotated[Any, only()] = None
+    refusal: Annotated[Any, only()] = None
+    audio: Annotated[Any, only()] = None
+    annotations: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only()] = None
+    tool_calls: Annotated[Any, only([])] = None
+    tool_call_id: Annotated[Any, only()] = None
+
+
+def spoken(turns: Iterable[Turn]) -> list[dict[str, str]]:
+    """The turns as the task `chat` takes them."""
+    roles = {"developer": "system"}
+    return [{"role": roles.get(turn.role, turn.role), "content": turn.content} for turn in turns]
+
+
+class ChatRequest(CompletionBody):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    metadata: Metadata | None = None
+
+    logprobs: Annotated[Any, only(False)] = None
+    top_logprobs: Annotated[Any, only(0)] = None
+    response_format: Annotated[Any, only({"type": "text"})] = None
+
+    audio: Annotated[Any, only()] = None
+    functions: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
+    modalities: Annotated[Any, only(["text"])] = None
+    moderation: Annotated[Any, only()] = None
+    reasoning_effort: Annotated[Any, only("none")] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    verbosity: Annotated[Any, only("medium")] = None
+    web_search_options: Annotated[Any, only()] = None
+
+    parallel_tool_calls: Inert = None
+    prediction: Inert = None
+    prompt_cache_key: Inert = None
+    prompt_cache_options: Inert = None
+    prompt_cache_retention: Inert = None
+    safety_identifier: Inert = None
+    store: Inert = None
+
+    def job_parameters(self) -> Parameters:
+        """Parameters of the job."""
+        return self.parameters(self.max_completion_tokens or self.max_tokens)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "ChatRequest":
+        both = (self.max_tokens, self.max_completion_tokens)
+        if None not in both and both[0] != both[1]:
+            raise PydanticCustomError(
+                "value_error",
+                "give max_tokens or max_completion_tokens, not both",
+                {"param": "max_tokens"},
+            )
+        return self
+
+
+def _prompts(value: object) -> object:
+    if isinstance(value, list) and any(isinstance(one, int | list) for one in value):
+        raise PydanticCustomError(
+            "unsupported_value", "prompts of token ids are not supported here; send text"
+        )
+    return [value] if isinstance(value, str) else value
+
+
+class CompletionRequest(CompletionBody):
+    """POST /v1/completions."""
+
+    prompt: Annotated[
+        Annotated[list[FilledText], Field(min_length=1, max_length=MAX_PROMPTS)],
+        BeforeValidator(_prompts, json_schema_input_type=str | list[str]),
+    ]
+    max_tokens: Tokens | None = _COMPLETION_TOKENS
+    echo: bool | None = None
+
+    best_of: Annotated[Any, only(1)] = None
+    logprobs: Annotated[Any, only()] = None
+    suffix: Annotated[Any, only("")] = None
+
+    def job_parameters(self) -> Parameters:
+        """Parameters of every prompt's job."""
+        return self.parameters(self.max_tokens)
+
+
+class InputItem(Turn):
+    """One message of a response's input; also a message that was output before."""
+
+    type: Literal["message"] | None = None
+    id: Inert = None
+    phase: Annotated[Any, only()] = None
+    status: Inert = None
+
+
+class ResponseStreamOptions(Strict):
+    """Options of a response's stream."""
+
+    include_obfuscation: Annotated[Any, only(False)] = None
+
+
+def _items(value: object) -> object:
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+
+
+class ResponseRequest(Body):
+    """POST /v1/responses."""
+
+    input: Annotated[
+        Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES - 1)],
+        BeforeValidator(_items, json_schema_input_type=str | list[InputItem]),
+    ]
+    background: bool | None = None
+    instructions: Text | None = None
+    max_output_tokens: Tokens | None = None
+    metadata: Metadata | None = None
+    store: bool | None = None
+    stream_options: ResponseStreamOptions | None = None
+
+    top_logprobs: Annotated[Any, only(0)] = None
+    text: Annotated[Any, only({}, {"format": {"type": "text"}})] = None
+
+    access_programs: Annotated[Any, only()] = None
+    context_management: Annotated[Any, only([])] = None
+    conversation: Annotated[Any, only()] = None
+    image: Annotated[Any, only()] = None
+    include: Annotated[Any, only([])] = None
+    moderation: Annotated[Any, only()] = None
+    previous_response_id: Annotated[Any, only()] = None
+    prompt: Annotated[Any, only()] = None
+    reasoning: Annotated[Any, only({}, {"effort": None}, {"effort": "none"})] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    truncation: Annotated[Any, only("disabled")] = None
+
+    max_tool_calls: Inert = None
+    parallel_tool_calls: Inert = None
+    prompt_cache_key: Inert = None
+    prompt_cache_options: Inert = None
+    prompt_cache_retention: Inert = None
+    safety_identifier: Inert = None
+
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation as the task `chat` takes it."""
+        first = [] if self.instructions is None else [
+            {"role": "system", "content": self.instructions}
+        ]  # fmt: skip
+        return first + spoken(self.input)
+
+    @model_validator(mode="after")
+    def _background_is_stored(self) -> "ResponseRequest":
+        if self.background and self.store is False:
+            raise PydanticCustomError(
+                "value_error",
+                "needs `store`, or nobody could read the result",
+                {"param": "background"},
+            )
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError(
+                "value_error",
+                "only allowed together with `stream: true`",
+                {"param": "stream_options"},
+            )
+        return self

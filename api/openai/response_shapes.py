@@ -1,0 +1,120 @@
+"""How a job looks as a response of /v1/responses."""
+
+from typing import Any
+
+from api import presentation
+from api.openai.completion_shapes import reference, tier
+from api.openai.refusals import is_clients_fault
+from api.openai.requests import ResponseRequest
+from jobs.job_views import JobView
+from jobs.states import State
+
+Asked = dict[str, Any]
+
+_STATUS = {
+    State.QUEUED: "queued",
+    State.RUNNING: "in_progress",
+    State.SUCCEEDED: "completed",
+    State.FAILED: "failed",
+    State.EXPIRED: "failed",
+    State.CANCELLED: "cancelled",
+}
+
+
+def asked(body: ResponseRequest) -> Asked:
+    """What is kept of a request, because every answer repeats it."""
+    return {
+        "route": "responses",
+        "background": bool(body.background),
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "store": body.store is not False,
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+    }
+
+
+def is_stored(asked: Asked) -> bool:
+    """Whether it can be read again by its id."""
+    return bool(asked["store"]) and asked["route"] == "responses"
+
+
+def response(view: JobView, asked: Asked) -> dict[str, Any]:
+    """The response as it stands."""
+    status = status_of(view)
+    return {
+        "id": f"resp_{view.id.hex}",
+        "object": "response",
+        "created_at": int(view.submitted_at.timestamp()),
+        "completed_at": int(view.finished_at.timestamp()) if view.finished_at else None,
+        "status": status,
+        "error": _error(view),
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "metadata": view.labels,
+        "model": reference(view),
+        "output": [] if view.text is None else [message(view.id.hex, view.text, status)],
+        "parallel_tool_calls": False,
+        "previous_response_id": None,
+        "reasoning": None,
+        "service_tier": tier(view),
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "truncation": "disabled",
+        "usage": _usage(view),
+        **{name: value for name, value in asked.items() if name != "route"},
+    }
+
+
+def as_begun(view: JobView, asked: Asked, status: str) -> dict[str, Any]:
+    """The response as it was before it had any output, for the events of that time."""
+    nothing = {"completed_at": None, "error": None, "incomplete_details": None, "usage": None}
+    return response(view, asked) | nothing | {"status": status, "output": []}
+
+
+def status_of(view: JobView) -> str:
+    """A response's status; one that was cut off at its limit is `incomplete`."""
+    state = State(view.state)
+    if state is State.SUCCEEDED and view.finish_reason == "length":
+        return "incomplete"
+    return _STATUS[state]
+
+
+def message(id: str, text: str | None, status: str) -> dict[str, Any]:
+    """The one item of the output; without text it has no content yet."""
+    whole = status if status in ("completed", "in_progress") else "incomplete"
+    return {
+        "id": f"msg_{id}",
+        "type": "message",
+        "role": "assistant",
+        "status": whole,
+        "content": [] if text is None else [part(text)],
+    }
+
+
+def part(text: str) -> dict[str, Any]:
+    """The one part of the message."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _error(view: JobView) -> dict[str, Any] | None:
+    if view.state not in (State.FAILED, State.EXPIRED):
+        return None
+    code = presentation.error_code(view)
+    return {
+        "code": "invalid_prompt" if is_clients_fault(code) else "server_error",
+        "message": presentation.error_message(view),
+        "type": code,
+    }
+
+
+def _usage(view: JobView) -> dict[str, Any] | None:
+    if view.completion_tokens is None:
+        return None
+    return {
+        "input_tokens": view.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": view.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": view.prompt_tokens + view.completion_tokens,
+    }

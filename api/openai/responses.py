@@ -1,0 +1,147 @@
+"""/v1/responses: create, read, follow, cancel."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Literal
+from uuid import UUID
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from api import auth, intake, presentation
+from api.openai import sse
+from api.openai.answers import ResponseObject
+from api.openai.completions import ENDINGS
+from api.openai.refusals import of_ended
+from api.openai.requests import ResponseRequest
+from api.openai.response_events import ResponseStory
+from api.openai.response_shapes import Asked, asked, is_stored, response
+from api.openai.work import Work, too_many
+from api.queries import Parameters
+from api.services import Services
+from jobs import job_views
+from jobs.errors import UnknownResponse
+from jobs.job_views import JobView
+from jobs.keys import Scope
+from jobs.spec import Submit, Task
+from jobs.states import State
+
+# A worker obeys a cancel at its next step.
+_CANCEL_S = 5.0
+_NAMES = {
+    "input.messages": "input",
+    "task": "model",
+    "parameters.max_tokens": "max_output_tokens",
+}
+
+
+class ResponsePath(Parameters):
+    """The id of a response."""
+
+    response_id: str
+
+
+class ResponseQuery(Parameters):
+    """Whether to read a response as events, and from where on."""
+
+    stream: bool = False
+    starting_after: int | None = Field(
+        default=None, ge=0, le=2**53, description="the last `sequence_number` that was seen"
+    )
+    include_obfuscation: Literal["false"] | None = None
+
+    @model_validator(mode="after")
+    def _events_need_a_stream(self) -> "ResponseQuery":
+        if self.starting_after is not None and not self.stream:
+            raise PydanticCustomError(
+                "value_error",
+                "only allowed together with `stream=true`",
+                {"param": "starting_after"},
+            )
+        return self
+
+
+def add_routes(routes: APIBlueprint, services: Services) -> None:
+    """Adds them to a blueprint."""
+
+    @routes.post(
+        "/responses", summary="Respond to a text or a conversation (OpenAI)",
+        responses={200: ResponseObject, **ENDINGS},
+    )  # fmt: skip
+    def create(body: ResponseRequest) -> Response:
+        kept = asked(body)
+        work = Work(services, auth.require(Scope.JOBS), [_submit(body)], _NAMES, kept)
+        if body.stream:
+            return work.stream(
+                lambda views: ResponseStory(services, views[0], kept, -1).tell(),
+                outlives_reader=bool(body.background),
+                error_event="error",
+            )
+        if body.background:
+            return presentation.answer(response(work.started(), kept))
+        [view] = work.ended()
+        if view.state != State.SUCCEEDED:
+            raise of_ended(view)
+        return presentation.answer(response(view, kept))
+
+    @routes.get(
+        "/responses/<response_id>", summary="Read a response, or follow it as events (OpenAI)",
+        responses={200: ResponseObject},
+    )  # fmt: skip
+    def read(path: ResponsePath, query: ResponseQuery) -> Response:
+        tenant_id = auth.require(Scope.JOBS).tenant_id
+        view, kept = _found(services, tenant_id, path.response_id)
+        if not query.stream:
+            return presentation.answer(response(view, kept))
+        after = -1 if query.starting_after is None else query.starting_after
+        return _follow(services, view, ResponseStory(services, view, kept, after).tell())
+
+    @routes.post(
+        "/responses/<response_id>/cancel", summary="Cancel a response (OpenAI)",
+        responses={200: ResponseObject},
+    )  # fmt: skip
+    def cancel(path: ResponsePath) -> Response:
+        tenant_id = auth.require(Scope.JOBS).tenant_id
+        view, kept = _found(services, tenant_id, path.response_id)
+        with services.notifier.waiter(view.id) as waiter:
+            intake.cancel(services, tenant_id, view.id)
+            view, _ = _found(services, tenant_id, path.response_id)
+            if waiter is not None and not view.is_terminal:
+                view = waiter.wait(_CANCEL_S) or view
+        return presentation.answer(response(view, kept))
+
+
+def _submit(body: ResponseRequest) -> Submit:
+    return Submit(
+        task=Task.CHAT.value,
+        model=body.model,
+        input={"messages": body.messages()},
+        parameters=body.parameters(body.max_output_tokens),
+        priority=body.priority,
+        metadata=body.metadata or {},
+        stream=bool(body.stream),
+    )
+
+
+def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response:
+    with ExitStack() as held:
+        if held.enter_context(services.notifier.waiter(view.id)) is None:
+            raise too_many()
+        return sse.respond(sse.until_an_error(lines, "error"), held.pop_all())
+
+
+def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
+    """A response that was stored, of this tenant. Raises `UnknownResponse`."""
+    prefix, _, number = text.partition("_")
+    unknown = UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
+    try:
+        id = UUID(hex=number)
+    except ValueError:
+        raise unknown from None
+    view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
+    kept = None if view is None else job_views.asked(services.engine, id)
+    if view is None or kept is None or not is_stored(kept):
+        raise unknown
+    return view, kept

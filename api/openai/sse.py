@@ -1,0 +1,53 @@
+"""Server-sent events of jobs, and what happens when their reader goes away."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from flask import Response
+
+from api import errors
+from api.openai.refusals import Refusal
+from jobs.errors import LmaasError
+
+TYPE = "text/event-stream"
+DONE = "data: [DONE]\n\n"
+SILENCE = ": nothing new\n\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+log = logging.getLogger(__name__)
+
+
+def line(body: dict[str, Any], event: str | None = None) -> str:
+    """One event. ASCII alone: some clients end a line at U+2028 or U+0085."""
+    name = "" if event is None else f"event: {event}\n"
+    return f"{name}data: {json.dumps(body, separators=(',', ':'))}\n\n"
+
+
+def respond(lines: Iterator[str], held: ExitStack) -> Response:
+    """A response that streams the lines; `held` is closed when it is over,
+    however it ends: also when its reader went away before the first line."""
+    response = Response(lines, mimetype=TYPE, headers=_HEADERS)
+    response.call_on_close(held.close)
+    return response
+
+
+def until_an_error(lines: Iterator[str], event: str | None = None) -> Iterator[str]:
+    """The lines; what goes wrong becomes the last one, under that event's name."""
+    try:
+        yield from lines
+    except Refusal as error:
+        yield _error(errors.payload(error.message, error.code, error.status), event)
+    except LmaasError as error:
+        log.warning("a stream is cut short: %s", error.message)
+        status = errors.status_of(error)
+        yield _error(errors.payload(error.message, error.code, status, error.param), event)
+
+
+def _error(payload: dict[str, Any], event: str | None) -> str:
+    if event is None:
+        return line(payload)
+    # Typed clients read the event's own fields, others look for `error`.
+    return line(payload["error"] | {"type": event} | payload, event)

@@ -1,0 +1,39 @@
+"""`x-request-id`: a name for every request, on its answer and in the log.
+
+A client's own is kept if it is short and printable, so that it can look for it
+on both sides.
+"""
+
+import logging
+import re
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+HEADER = "x-request-id"
+_FINE = re.compile(r"[\x21-\x7e]{1,128}")
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    """Names all requests; logs those that are refused or fail."""
+
+    @app.before_request
+    def name() -> None:
+        given = request.headers.get(HEADER, "")
+        g.request_id = given if _FINE.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        response.headers[HEADER] = g.request_id
+        if response.status_code >= 400:
+            route = request.url_rule.rule if request.url_rule else "(none)"
+            log.info("%s %s is answered %d", request.method, route, response.status_code)
+        return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        structlog.contextvars.unbind_contextvars("request_id")
