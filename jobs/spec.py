@@ -61,6 +61,9 @@ TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 # Keys of JSON objects are strings.
 BiasedToken = Annotated[TokenId, Field(strict=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+LogitBias = Annotated[
+    dict[BiasedToken, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=300)
+]
 
 
 class Parameters(Strict):
@@ -94,9 +97,9 @@ class Parameters(Strict):
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
         default=1.0, description="divides positive scores of tokens of prompt and completion"
     )
-    logit_bias: Annotated[
-        dict[BiasedToken, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=300)
-    ] = Field(default_factory=dict, description="added to the scores of these token ids")
+    logit_bias: LogitBias = Field(
+        default_factory=dict, description="added to the scores of these token ids"
+    )
     response_format: ResponseFormat | None = None
 
     @property

@@ -6,7 +6,7 @@ from flask_openapi3.models.media_type import MediaType
 from flask_openapi3.models.schema import Schema
 from pydantic import ConfigDict
 
-from api.result_schemas import Answer
+from api.result_schemas import Answer, TokenLogprobs
 
 _EVENTS = {"text/event-stream": MediaType(schema=Schema(type="string"))}
 
@@ -33,13 +33,29 @@ class AssistantMessage(Answer):
     refusal: None = None
 
 
+class ChatLogprobs(Answer):
+    """Of each token of an answer: itself, its bytes, its logprob, and alternatives."""
+
+    content: list[TokenLogprobs]
+    refusal: None = None
+
+
+class TextLogprobs(Answer):
+    """The same as columns; `text_offset` is where a token begins in the completion."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class ChatChoice(Answer):
     """One answer of the model."""
 
     index: int
     message: AssistantMessage
     finish_reason: Literal["stop", "length"]
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(Streamable):
@@ -61,7 +77,7 @@ class TextChoice(Answer):
     index: int
     text: str
     finish_reason: Literal["stop", "length"]
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
 
 
 class TextCompletion(Streamable):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from jobs.choices import Choice as Written
 from jobs.job_views import JobView
 from jobs.states import Priority
 
@@ -37,16 +38,16 @@ class Shape(Protocol):
     def head(self, first: JobView, *, chunk: bool) -> dict[str, Any]:
         """What stands beside the choices."""
 
-    def whole(self, index: int, view: JobView) -> Choice:
-        """The choice of a job that succeeded."""
+    def whole(self, index: int, prompt: int, written: Written) -> Choice:
+        """A completion of a job that succeeded; `prompt` is the number of its prompt."""
 
-    def opening(self, index: int) -> Choice | None:
-        """What a job's chunks begin with."""
+    def opening(self, index: int, prompt: int) -> Choice | None:
+        """What a completion's chunks begin with."""
 
     def piece(self, index: int, text: str) -> Choice:
         """A chunk's choice with the next text."""
 
-    def closing(self, index: int, view: JobView) -> Choice:
+    def closing(self, index: int, written: Written) -> Choice:
         """A chunk's choice that says why it ended."""
 
 
@@ -64,17 +65,18 @@ class ChatShape:
             "system_fingerprint": None,
         }
 
-    def whole(self, index: int, view: JobView) -> Choice:
+    def whole(self, index: int, prompt: int, written: Written) -> Choice:
         """See `Shape`."""
-        message = {"role": "assistant", "content": view.text or "", "refusal": None}
+        message = {"role": "assistant", "content": written.text, "refusal": None}
+        told = written.logprobs
         return {
             "index": index,
             "message": message,
-            "finish_reason": view.finish_reason,
-            "logprobs": None,
+            "finish_reason": written.finish_reason,
+            "logprobs": None if told is None else {"content": told, "refusal": None},
         }
 
-    def opening(self, index: int) -> Choice | None:
+    def opening(self, index: int, prompt: int) -> Choice | None:
         """See `Shape`."""
         return _delta(index, {"role": "assistant", "content": ""})
 
@@ -82,9 +84,9 @@ class ChatShape:
         """See `Shape`."""
         return _delta(index, {"content": text})
 
-    def closing(self, index: int, view: JobView) -> Choice:
+    def closing(self, index: int, written: Written) -> Choice:
         """See `Shape`."""
-        return _delta(index, {}, view.finish_reason)
+        return _delta(index, {}, written.finish_reason)
 
 
 def _delta(index: int, delta: dict[str, str], reason: str | None = None) -> Choice:
@@ -107,23 +109,42 @@ class TextShape:
             "system_fingerprint": None,
         }
 
-    def whole(self, index: int, view: JobView) -> Choice:
+    def whole(self, index: int, prompt: int, written: Written) -> Choice:
         """See `Shape`."""
-        before = self.echoed[index] if self.echoed else ""
-        return _text(index, before + (view.text or ""), view.finish_reason)
+        before = self.echoed[prompt] if self.echoed else ""
+        choice = _text(index, before + written.text, written.finish_reason)
+        return choice | {"logprobs": _columns(written.logprobs)}
 
-    def opening(self, index: int) -> Choice | None:
+    def opening(self, index: int, prompt: int) -> Choice | None:
         """See `Shape`."""
-        return _text(index, self.echoed[index]) if self.echoed else None
+        return _text(index, self.echoed[prompt]) if self.echoed else None
 
     def piece(self, index: int, text: str) -> Choice:
         """See `Shape`."""
         return _text(index, text)
 
-    def closing(self, index: int, view: JobView) -> Choice:
+    def closing(self, index: int, written: Written) -> Choice:
         """See `Shape`."""
-        return _text(index, "", view.finish_reason)
+        return _text(index, "", written.finish_reason)
 
 
 def _text(index: int, text: str, reason: str | None = None) -> Choice:
     return {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
+
+
+def _columns(told: list[dict[str, Any]] | None) -> dict[str, list[Any]] | None:
+    """Logprobs as completions have them: a column for each thing, a row for each token."""
+    if told is None:
+        return None
+    offsets, at = [], 0
+    for one in told:
+        offsets.append(at)
+        at += len(one["token"])
+    return {
+        "tokens": [one["token"] for one in told],
+        "token_logprobs": [one["logprob"] for one in told],
+        "top_logprobs": [
+            {other["token"]: other["logprob"] for other in one["top_logprobs"]} for one in told
+        ],
+        "text_offset": offsets,
+    }

@@ -76,7 +76,12 @@ def _serve(services: Services, work: Work, body: CompletionBody, shape: Shape) -
     for view in views:
         if view.state != State.SUCCEEDED:
             raise of_ended(view)
-    choices = [shape.whole(index, view) for index, view in enumerate(views)]
+    each = body.n or 1
+    choices = [
+        shape.whole(prompt * each + number, prompt, written)
+        for prompt, view in enumerate(views)
+        for number, written in enumerate(view.choices)
+    ]
     head = shape.head(views[0], chunk=False)
     return presentation.answer(head | {"choices": choices, "usage": usage(views)})
 
@@ -86,9 +91,9 @@ def _chunks(
 ) -> Iterator[str]:
     head = shape.head(views[0], chunk=True) | ({"usage": None} if body.include_usage else {})
     ended = []
-    for index, view in enumerate(views):  # the text of those that run meanwhile waits in Redis
+    for prompt, view in enumerate(views):  # the text of those that run meanwhile waits in Redis
         story = JobStory(services.engine, services.streams, view.id, beginning(view))
-        for told in _told(story, view, index, shape):
+        for told in _told(story, view, (prompt, body.n or 1), shape):
             if isinstance(told, JobView):
                 ended.append(told)
             else:
@@ -99,15 +104,18 @@ def _chunks(
 
 
 def _told(
-    story: JobStory, view: JobView, index: int, shape: Shape
+    story: JobStory, view: JobView, place: tuple[int, int], shape: Shape
 ) -> Iterator[Choice | JobView | None]:
-    """The choices of one job's chunks, None where it is silent, and how it ended."""
-    if (opening := shape.opening(index)) is not None:
-        yield opening
+    """The choices of one job's chunks, None where it is silent, and how it ended.
+    `place` is the number of its prompt, and how many completions each prompt has."""
+    prompt, each = place
+    for number in range(each):
+        if (opening := shape.opening(prompt * each + number, prompt)) is not None:
+            yield opening
     for told in story.tell():
         match told:
-            case Text(_, text):
-                yield shape.piece(index, text)
+            case Text(_, text, number):
+                yield shape.piece(prompt * each + number, text)
             case Restarted():
                 raise of_restart(view.id)
             case Silence():
@@ -115,5 +123,6 @@ def _told(
             case Ended(_, end):
                 if end.state != State.SUCCEEDED:
                     raise of_ended(end)
-                yield shape.closing(index, end)
+                for number, written in enumerate(end.choices):
+                    yield shape.closing(prompt * each + number, written)
                 yield end

@@ -20,7 +20,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from jobs.spec import MAX_COMPLETION_TOKENS, Parameters, ShortText, Strict, Text
+from jobs.spec import (
+    MAX_CHOICES,
+    MAX_COMPLETION_TOKENS,
+    LogitBias,
+    Parameters,
+    Penalty,
+    ShortText,
+    Strict,
+    Text,
+)
 from jobs.states import Priority
 
 UNSUPPORTED_PARAMETER = "unsupported_parameter"
@@ -116,12 +125,18 @@ class Body(Strict):
         """The class of the jobs: somebody waits for them, unless he said otherwise."""
         return Priority.BATCH if self.service_tier == "flex" else Priority.INTERACTIVE
 
+    @property
+    def logprobs_asked(self) -> dict[str, Any]:
+        """`logprobs` and `top_logprobs` of the job, where a route says them otherwise."""
+        return {}
+
     def parameters(self, max_tokens: int | None) -> Parameters:
         """Parameters of the job, with OpenAI's defaults. What both call by the
         same name is passed on, so a field that the engine learns to honour needs
         its type here and no more."""
         names = Parameters.model_fields.keys() & type(self).model_fields.keys()
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given |= self.logprobs_asked
         given["max_tokens"] = max_tokens
         given.setdefault("temperature", 1.0)
         if "top_p" in given:  # 0 leaves the likeliest token alone, as the least above it does
@@ -145,16 +160,23 @@ class CompletionBody(Body):
     seed: Seed | None = None
     stream_options: StreamOptions | None = None
 
-    # Not honoured yet.
-    n: Annotated[Any, only(1)] = None
-    presence_penalty: Annotated[Any, only(0)] = None
-    frequency_penalty: Annotated[Any, only(0)] = None
-    logit_bias: Annotated[Any, only({})] = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: LogitBias | None = None
 
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk that counts tokens."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @model_validator(mode="after")
+    def _streams_carry_no_logprobs(self) -> "CompletionBody":
+        if self.stream and getattr(self, "logprobs", None) not in (None, False):
+            raise PydanticCustomError(
+                UNSUPPORTED_PARAMETER, "streams carry no logprobs here", {"param": "logprobs"}
+            )
+        return self
 
     @model_validator(mode="after")
     def _options_need_a_stream(self) -> "CompletionBody":

@@ -70,7 +70,9 @@ def named(names: dict[str, str]) -> Iterator[None]:
     try:
         yield
     except LmaasError as error:
-        error.param = names.get(error.param or "", error.param)
+        if error.param is not None:
+            plain = error.param.removeprefix("parameters.")
+            error.param = names.get(error.param, plain)
         raise
 
 

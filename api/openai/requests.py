@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.openai.fields import Body, CompletionBody, Content, Inert, Tokens, only
+from jobs.response_format import ResponseFormat
 from jobs.spec import MAX_MESSAGES, FilledText, Metadata, Parameters, Strict, Text
 
 # Each prompt is a job; who has more sends several requests.
@@ -50,9 +51,9 @@ class ChatRequest(CompletionBody):
     max_completion_tokens: Tokens | None = None
     metadata: Metadata | None = None
 
-    logprobs: Annotated[Any, only(False)] = None
-    top_logprobs: Annotated[Any, only(0)] = None
-    response_format: Annotated[Any, only({"type": "text"})] = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
 
     audio: Annotated[Any, only()] = None
     functions: Annotated[Any, only([])] = None
@@ -76,6 +77,14 @@ class ChatRequest(CompletionBody):
     def job_parameters(self) -> Parameters:
         """Parameters of the job."""
         return self.parameters(self.max_completion_tokens or self.max_tokens)
+
+    @model_validator(mode="after")
+    def _top_needs_logprobs(self) -> "ChatRequest":
+        if self.top_logprobs and not self.logprobs:
+            raise PydanticCustomError(
+                "value_error", "needs `logprobs: true`", {"param": "top_logprobs"}
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_limit(self) -> "ChatRequest":
@@ -107,9 +116,26 @@ class CompletionRequest(CompletionBody):
     max_tokens: Tokens | None = _COMPLETION_TOKENS
     echo: bool | None = None
 
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+
     best_of: Annotated[Any, only(1)] = None
-    logprobs: Annotated[Any, only()] = None
     suffix: Annotated[Any, only("")] = None
+
+    @property
+    def logprobs_asked(self) -> dict[str, Any]:
+        """Here `logprobs` says how many alternatives of each token are wanted."""
+        wanted = self.logprobs is not None
+        return {"logprobs": wanted, "top_logprobs": self.logprobs or 0}
+
+    @model_validator(mode="after")
+    def _the_prompt_has_no_logprobs(self) -> "CompletionRequest":
+        if self.echo and self.logprobs is not None:
+            raise PydanticCustomError(
+                "unsupported_parameter",
+                "logprobs of an echoed prompt are not supported here; leave out `echo`",
+                {"param": "logprobs"},
+            )
+        return self
 
     def job_parameters(self) -> Parameters:
         """Parameters of every prompt's job."""

@@ -192,8 +192,8 @@ def test_the_same_idempotency_key_is_the_same_work(client: OpenAI, stack: Stack)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2), ("logprobs", True), ("top_logprobs", 3), ("response_format", {"type": "json"}),
-        ("presence_penalty", 0.5), ("frequency_penalty", -1), ("logit_bias", {"1": 5}),
+        # The echo engine writes no forms; a model does.
+        ("response_format", {"type": "json_object"}),
         ("tools", [{"type": "function", "function": {"name": "f"}}]), ("tool_choice", "required"),
         ("modalities", ["audio"]), ("audio", {}), ("reasoning_effort", "high"),
         ("verbosity", "low"), ("web_search_options", {}), ("functions", [{"name": "f"}]),
@@ -249,7 +249,11 @@ def test_neutral_values_are_no_reason_to_refuse(client: OpenAI) -> None:
             "context_length_exceeded",
             "messages",
         ),
-        ({"n": True}, "unsupported_parameter", "n"),
+        ({"n": True}, "invalid_value", "n"),
+        ({"n": 17}, "invalid_value", "n"),
+        ({"top_logprobs": 3}, "invalid_value", "top_logprobs"),
+        ({"logprobs": True, "stream": True}, "unsupported_parameter", "logprobs"),
+        ({"response_format": {"type": "json"}}, "invalid_value", "response_format"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -258,6 +262,35 @@ def test_a_bad_field_is_a_bad_request_that_names_it(
 ) -> None:
     told = refusal(openai.BadRequestError, lambda: chat(client, extra_body=changes))
     assert told == (400, code, param)
+
+
+def test_several_completions_of_several_prompts_come_in_order(client: OpenAI) -> None:
+    answer = complete(client, ["one", "two"], n=2)
+    assert [(one.index, one.text) for one in answer.choices] == [
+        (0, "one"), (1, "one"), (2, "two"), (3, "two"),
+    ]  # fmt: skip
+
+
+def test_several_completions_are_streamed_by_their_index(client: OpenAI) -> None:
+    texts, ends = ["", ""], []
+    for chunk in chat(client, stream=True, n=2):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            if choice.finish_reason:
+                ends.append((choice.index, choice.finish_reason))
+    whole = chat(client, n=2)
+    assert texts == [one.message.content for one in whole.choices]
+    assert ends == [(0, "stop"), (1, "stop")]
+
+
+def test_logprobs_of_chats_and_of_completions(client: OpenAI) -> None:
+    told = chat(client, logprobs=True, top_logprobs=1).choices[0]
+    assert "".join(one.token for one in told.logprobs.content) == told.message.content
+    assert all(one.logprob == 0 == one.top_logprobs[0].logprob for one in told.logprobs.content)
+    columns = complete(client, "hello", logprobs=1).choices[0].logprobs
+    assert "".join(columns.tokens) == "hello"
+    assert columns.text_offset == [0, 1, 2, 3, 4]
+    assert columns.top_logprobs[0] == {"h": 0.0}
 
 
 @pytest.mark.parametrize("prompt", [[1, 2, 3], [[1], [2]]])

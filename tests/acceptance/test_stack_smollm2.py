@@ -243,6 +243,26 @@ def test_openais_completions_continue_prompts_up_to_a_stop_string(client: OpenAI
     assert second.text.startswith(prompts[1])
 
 
+def test_an_answer_in_the_form_of_a_schema_always_fits_it(client: OpenAI) -> None:
+    schema = {
+        "type": "object", "additionalProperties": False, "required": ["city", "size"],
+        "properties": {
+            "city": {"type": "string", "maxLength": 20},
+            "size": {"enum": ["small", "large"]},
+        },
+    }  # fmt: skip
+    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    messages: Any = [{"role": "user", "content": "Name a city and its size."}]
+    answer = client.chat.completions.create(
+        model="smollm2", messages=messages, response_format=form, max_tokens=80, n=2, seed=3
+    )
+    assert len(answer.choices) == 2
+    for choice in answer.choices:
+        said = json.loads(choice.message.content or "")
+        assert set(said) == {"city", "size"}
+        assert said["size"] in {"small", "large"}
+
+
 def test_a_response_of_a_real_model_streams_its_text(client: OpenAI) -> None:
     events = list(
         client.responses.create(
