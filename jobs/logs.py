@@ -42,6 +42,9 @@ def configure(settings: Settings, process: str) -> None:
     # Celery logs every message it receives, kombu every reconnect with its URL.
     for noisy in ("celery", "kombu", "amqp", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Celery sets the root's level to its own when it starts.
+    for ours in ("api", "bells", "dispatcher", "jobs", "models_store", "workers"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 def _stamp(process: str) -> Processor:

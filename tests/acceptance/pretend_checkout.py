@@ -23,7 +23,8 @@ _WORKER = f"""{_WAITS}
 if (pathlib.Path.cwd() / "worker-breaks").exists():
     print("RuntimeError: the engine does not fit", file=sys.stderr)
     sys.exit(7)
-(pathlib.Path(os.environ["LMAAS_STORE"]) / "worker.pid").write_text(str(os.getpid()))
+if not (pathlib.Path.cwd() / "worker-loads-for-ever").exists():
+    (pathlib.Path(os.environ["LMAAS_STORE"]) / "worker.pid").write_text(str(os.getpid()))
 while True:
     signal.pause()
 """

@@ -154,6 +154,7 @@ def test_a_pid_of_yesterday_that_is_somebody_else_now_is_left_alone(
 
 
 def test_ctrl_c_during_the_start_stops_what_was_started(checkout: PretendCheckout) -> None:
+    (checkout.root / "worker-loads-for-ever").touch()
     starting = checkout.begin("up", "--model", "echo")
     eventually(lambda: bool(checkout.processes()))
     starting.send_signal(signal.SIGINT)

@@ -109,10 +109,10 @@ def test_a_start_that_fails_is_tried_again(clock: list[float]) -> None:
 
 
 def test_a_free_port_is_kept_and_a_taken_one_is_not_insisted_on() -> None:
-    free = ports.choose()
-    assert ports.choose([free]) == free
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
+        free = ports.choose()  # another one than the server's
+        assert ports.choose([free]) == free
         assert not ports.is_free(taken)
         assert ports.choose([None, taken, free]) == free
         assert ports.keep(taken, patience_s=0.1) != taken
