@@ -5,7 +5,7 @@ from typing import Any
 from api import presentation
 from api.openai.completion_shapes import reference, tier
 from api.openai.refusals import is_clients_fault
-from api.openai.requests import ResponseRequest
+from api.openai.response_requests import ResponseRequest
 from jobs.job_views import JobView
 from jobs.states import State
 

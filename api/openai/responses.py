@@ -15,8 +15,8 @@ from api.openai import sse
 from api.openai.answers import ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
-from api.openai.requests import ResponseRequest
 from api.openai.response_events import ResponseStory
+from api.openai.response_requests import ResponseRequest
 from api.openai.response_shapes import Asked, asked, is_stored, response
 from api.openai.work import Work, too_many
 from api.queries import Parameters

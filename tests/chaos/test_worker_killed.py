@@ -117,7 +117,7 @@ def test_workers_that_slept_longer_than_their_lease_write_nothing(
     arena: Arena, rng: random.Random
 ) -> None:
     """One stops between two steps, one with its results on the way to Postgres."""
-    before = arena.judge().stale_rejected
+    before = arena.judge()
     points = {"sleepy": "worker.decoding=stop@9", "late": "worker.finishing=stop@1"}
     with arena.armed(points) as names:
         pids = [arena.child(name) for name in names]
@@ -133,11 +133,11 @@ def test_workers_that_slept_longer_than_their_lease_write_nothing(
         # Both come back under new leases, with the model still loaded, and tell
         # of the writes that the fence refused.
         eventually(lambda: all(len(of_pid(arena, pid)) > 1 for pid in pids), within_s=10)
-        eventually(lambda: arena.judge().stale_rejected > before, within_s=10)
+        eventually(lambda: arena.judge().stale_rejected > before.stale_rejected, within_s=10)
         assert jobs_of(arena, ids) == ended
-        assert max(job.attempt for job in ended) == 2
         assert {(job.state, job.crashes) for job in ended} == {(State.SUCCEEDED, 0)}
     verdict = arena.judge()
+    assert verdict.recovered > before.recovered
     assert verdict.stale_accepted == 0
 
 
@@ -159,14 +159,13 @@ def test_a_worker_whose_postgres_is_a_black_hole_fences_itself(
         arena.succeed(ids)
         proxy.pass_through()
         eventually(lambda: len(of_pid(arena, pid)) > 1, within_s=15)
-        # Late is as bad as never: what arrives after the lease is refused.
-        before, leases = arena.judge().stale_rejected, len(of_pid(arena, pid))
+        # Late is as bad as never: a heartbeat that arrives after the lease is none.
+        leases = len(of_pid(arena, pid))
         ids = until(arena, rng, is_at_work, "the far worker is at work again")
         proxy.delay(up_s=2.8)
         arena.succeed(ids)
         proxy.delay()
         eventually(lambda: len(of_pid(arena, pid)) > leases, within_s=20)
-        eventually(lambda: arena.judge().stale_rejected > before, within_s=10)
 
 
 def test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.openai import requests, work
+from api.openai import requests, response_requests, work
 from api.openai.fields import Body
 from tests.integration.front_door import FrontDoor, front_door
 
@@ -20,7 +20,7 @@ GOOD: dict[str, dict[str, Any]] = {
 FIELDS: dict[str, type[Body]] = {
     "/v1/chat/completions": requests.ChatRequest,
     "/v1/completions": requests.CompletionRequest,
-    "/v1/responses": requests.ResponseRequest,
+    "/v1/responses": response_requests.ResponseRequest,
 }
 
 words = st.sampled_from(["type", "text", "role", "content", "user", "echo", "format", "message"])
