@@ -1,8 +1,7 @@
-"""The one table from an error to an HTTP answer, and the one shape of it."""
+"""From an error to an HTTP answer; statuses and words are in `routing.problems`."""
 
 import json
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response
 from pydantic import ValidationError
@@ -11,57 +10,33 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from api.moments import moment
 from jobs import errors
 from jobs.errors import LmaasError
-
-# First match wins along the class's ancestry.
-STATUS: dict[type[LmaasError], HTTPStatus] = {
-    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
-    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.UnknownModel: HTTPStatus.NOT_FOUND,
-    errors.UnknownJob: HTTPStatus.NOT_FOUND,
-    errors.UnknownResponse: HTTPStatus.NOT_FOUND,
-    errors.UnknownKey: HTTPStatus.NOT_FOUND,
-    errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
-    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
-    LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
+from routing import problems
+from routing.problems import Problem
 
 RETRY_AFTER_S = 2
 
 
-def payload(
-    message: str, code: str, status: int, param: str | None = None, **more: str
-) -> dict[str, Any]:
-    """The body of every error; `more` are the fields that one code has beside."""
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "code": code, "param": param, **more}}
-
-
-def answer(status: int, message: str, code: str, param: str | None = None, **more: str) -> Response:
-    """An error as a response; 503 says when to try again."""
-    body = json.dumps(payload(message, code, status, param, **more))
-    response = Response(body, status, mimetype="application/json")
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+def of_problem(problem: Problem) -> Response:
+    """A problem as a response; 503 says when to try again."""
+    response = Response(json.dumps(problem.body), problem.status, mimetype="application/json")
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
-def status_of(error: LmaasError) -> HTTPStatus:
-    """The HTTP status of an error."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+def answer(status: int, message: str, code: str, param: str | None = None) -> Response:
+    """An error that only the front end has, as a response."""
+    return of_problem(Problem(status, message, code, param))
 
 
 def of_error(error: LmaasError) -> Response:
     """The answer to an error of LMaaS."""
-    status = status_of(error)
     more = {}
     if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
         more["earliest_finish"] = moment(error.earliest_finish)
-    response = answer(status, error.message, error.code, error.param, **more)
-    if status == HTTPStatus.UNAUTHORIZED:
+    problem = problems.of_error(error, **more)
+    response = of_problem(problem)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
         # A header each: browsers read one challenge in a line, and ask for a password.
         for scheme in ("Bearer", "Basic"):
             response.headers.add("WWW-Authenticate", f'{scheme} realm="lmaas"')
@@ -69,18 +44,8 @@ def of_error(error: LmaasError) -> Response:
 
 
 def of_validation(error: ValidationError, prefix: tuple[str, ...] = ()) -> Response:
-    """The answer to a body or query that does not fit its schema: 400 if it is
-    not JSON at all, else 422 with the field's path."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        message = f"the body is not usable JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
-        return answer(HTTPStatus.BAD_REQUEST, message, errors.InvalidJson.code)
-    where = ".".join(str(part) for part in (*prefix, *first["loc"])) or None
-    reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        reason = "this field is not known"
-    message = f"{where}: {reason}" if where else reason
-    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors.InvalidRequest.code, where)
+    """The answer to a body or query that does not fit its schema."""
+    return of_problem(problems.of_validation(error, prefix))
 
 
 def register(app: Flask, max_body_bytes: int) -> None:

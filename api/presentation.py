@@ -8,20 +8,10 @@ from typing import Any
 from flask import Response
 
 from api.moments import maybe
-from jobs.errors import DeadlineExceeded
+from jobs.endings import error_message
 from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
 from jobs.replays import Replay
-from jobs.states import State
-
-# Said to people whose job failed; the worker's own words stand beside it.
-_DEFAULT_MESSAGE = {
-    "expired_in_queue": "the job waited longer than its expires_after; it was not started",
-    "deadline_exceeded": "the job's deadline passed before it had ended",
-    "worker_lost": "the workers that ran this job lost their leases too often",
-    "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
-    "dead letter and not tried again (`lmaas dead show ID`)",
-}
 
 
 def answer(body: Mapping[str, Any], status: int = 200) -> Response:
@@ -100,19 +90,6 @@ def replay(done: Sequence[Replay], limit: int, *, dry: bool) -> dict[str, Any]:
         ],
         "more": len(done) == limit,
     }
-
-
-def error_code(view: JobView) -> str:
-    """Why a job did not succeed, as a stable code."""
-    if view.error_code is None and view.state == State.EXPIRED:
-        return DeadlineExceeded.code  # while it ran
-    return view.error_code or f"job_{view.state}"
-
-
-def error_message(view: JobView) -> str:
-    """The same in a sentence."""
-    code = error_code(view)
-    return view.error_message or _DEFAULT_MESSAGE.get(code, code)
 
 
 def attempt(shown: Attempt) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
-from api.request_router import RequestRouter
 from api.streams import StreamHub
 from api.waiting import Notifier
 from bells.hints import Hints
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from routing.request_router import RequestRouter
 
 
 @dataclass(frozen=True, slots=True)

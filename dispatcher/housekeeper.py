@@ -1,8 +1,6 @@
 """`python -m dispatcher.housekeeper`: what is neither next nor now.
 
-Once a minute: compares predictions with what came, folds totals for /metrics,
-forgets idempotency keys after a day (the promise of the header) and workers
-that ended a week ago. Safe in several processes at once.
+Several of these processes may run at once.
 """
 
 import logging
@@ -10,37 +8,25 @@ import signal
 import sys
 import threading
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from jobs import counters, logs
-from jobs.database import open_engine, run
-from jobs.errors import BadSettings, DatabaseUnavailable
-from jobs.outlook import components, predictions
-from jobs.settings import load
-
-_EVERY_S = 60.0
-
-_FORGET_KEYS = text("""
-DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM idempotency_keys
-  WHERE created_at < clock_timestamp() - interval '24 hours' LIMIT 10000))
-RETURNING 1
-""")
+from dispatcher import chores
+from dispatcher.chores import Chore
+from dispatcher.forgetting import keep_house
+from jobs import failpoints, logs
+from jobs.database import open_engine
+from jobs.errors import BadSettings
+from jobs.settings import Settings, load
+from jobs.threads import end_process_with_any_thread
 
 log = logging.getLogger(__name__)
 
 
-def keep_house(engine: Engine) -> int:
-    """One round; returns how many rows were forgotten."""
-    components.seen(engine, components.HOUSEKEEPER)
-    predictions.fold(engine)
-    counters.fold(engine)
-    forgotten = counters.forget_workers(engine) + predictions.forget(engine)
-    while keys := len(run(engine, _FORGET_KEYS, {})):
-        forgotten += keys
-    if forgotten:
-        log.info("forgot %d old idempotency keys, workers and predictions", forgotten)
-    return forgotten
+def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
+    """What this process does; each line is one kind of work."""
+    return [
+        Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+    ]
 
 
 def main() -> None:
@@ -50,17 +36,14 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(f"housekeeper does not start: {error.message}")
     logs.configure(settings, "housekeeper")
+    failpoints.arm(settings.failpoints)
+    end_process_with_any_thread()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    engine = open_engine(settings, application="lmaas-housekeeper", connections=1)
+    engine = open_engine(settings, application="lmaas-housekeeper", connections=8)
     log.info("housekeeper is ready")
-    while not stopping.is_set():
-        try:
-            keep_house(engine)
-        except DatabaseUnavailable as error:
-            log.warning("%s", error.message)
-        stopping.wait(_EVERY_S)
+    chores.work(all_chores(engine, settings), stopping)
     engine.dispose()
 
 

@@ -2,7 +2,7 @@
 
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
-where, and what to do. HTTP status numbers live in `api/errors.py` alone.
+where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
 """
 
 from datetime import datetime

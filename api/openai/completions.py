@@ -10,21 +10,19 @@ from api import auth, presentation
 from api.job_story import Ended, JobStory, Restarted, Silence, Text, beginning
 from api.openai import sse
 from api.openai.answers import ChatCompletion, TextCompletion
-from api.openai.completion_shapes import ChatShape, Choice, Shape, TextShape, usage
-from api.openai.fields import CompletionBody
 from api.openai.refusals import of_ended, of_restart
-from api.openai.requests import ChatRequest, CompletionRequest, spoken
 from api.openai.work import Work
 from api.schemas import ErrorAnswer
 from api.services import Services
 from jobs.job_views import JobView
 from jobs.keys import Scope
-from jobs.spec import Submit, Task
 from jobs.states import State
+from routing.openai import submits
+from routing.openai.completion_shapes import ChatShape, Choice, Shape, TextShape, usage
+from routing.openai.fields import CompletionBody
+from routing.openai.requests import ChatRequest, CompletionRequest
 
 ENDINGS: dict[str | int, Any] = dict.fromkeys(("409", "500", "504"), ErrorAnswer)
-_CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
-_TEXT_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
 
 
 def add_routes(routes: APIBlueprint, services: Services) -> None:
@@ -35,18 +33,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: ChatCompletion, **ENDINGS},
     )  # fmt: skip
     def chat(body: ChatRequest) -> Response:
-        limit = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-        submit = Submit(
-            task=Task.CHAT.value,
-            model=body.model,
-            input={"messages": spoken(body.messages)},
-            parameters=body.job_parameters(),
-            priority=body.priority,
-            metadata=body.metadata or {},
-            stream=bool(body.stream),
-        )
-        names = _CHAT_NAMES | {"parameters.max_tokens": limit}
-        work = Work(services, auth.require(Scope.JOBS), [submit], names)
+        work = Work(services, auth.require(Scope.JOBS), [submits.of_chat(body)],
+                    submits.chat_names(body))  # fmt: skip
         return _serve(services, work, body, ChatShape())
 
     @routes.post(
@@ -54,18 +42,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: TextCompletion, **ENDINGS},
     )  # fmt: skip
     def complete(body: CompletionRequest) -> Response:
-        submits = [
-            Submit(
-                task=Task.GENERATE.value,
-                model=body.model,
-                input={"prompt": prompt},
-                parameters=body.job_parameters(),
-                priority=body.priority,
-                stream=bool(body.stream),
-            )
-            for prompt in body.prompt
-        ]
-        work = Work(services, auth.require(Scope.JOBS), submits, _TEXT_NAMES)
+        asking = auth.require(Scope.JOBS)
+        work = Work(services, asking, submits.of_completion(body), submits.COMPLETION_NAMES)
         return _serve(services, work, body, TextShape(body.prompt if body.echo else ()))
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from api import presentation
-from api.openai.completion_shapes import reference, tier
-from api.openai.refusals import is_clients_fault
-from api.openai.response_requests import ResponseRequest
+from jobs.endings import error_code, error_message
 from jobs.job_views import JobView
 from jobs.states import State
+from routing.openai.completion_shapes import reference, tier
+from routing.openai.problems import is_clients_fault
+from routing.openai.response_requests import ResponseRequest
 
 Asked = dict[str, Any]
 
@@ -100,10 +100,10 @@ def part(text: str) -> dict[str, Any]:
 def _error(view: JobView) -> dict[str, Any] | None:
     if view.state not in (State.FAILED, State.EXPIRED):
         return None
-    code = presentation.error_code(view)
+    code = error_code(view)
     return {
         "code": "invalid_prompt" if is_clients_fault(code) else "server_error",
-        "message": presentation.error_message(view),
+        "message": error_message(view),
         "type": code,
     }
 

@@ -10,13 +10,12 @@ from flask_openapi3.blueprint import APIBlueprint
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api import auth, intake, presentation
+from api import auth, job_requests, presentation
 from api.openai import sse
 from api.openai.answers import ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
-from api.openai.response_requests import ResponseRequest
 from api.openai.response_shapes import Asked, asked, is_stored, response
 from api.openai.work import Work, too_many
 from api.queries import Parameters
@@ -27,6 +26,7 @@ from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.spec import Submit, Task
 from jobs.states import State
+from routing.openai.response_requests import ResponseRequest
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
@@ -106,7 +106,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         view, kept = _found(services, tenant_id, path.response_id)
         with services.notifier.waiter(view.id) as waiter:
-            intake.cancel(services, tenant_id, view.id)
+            job_requests.cancel(services, tenant_id, view.id)
             view, _ = _found(services, tenant_id, path.response_id)
             if waiter is not None and not view.is_terminal:
                 view = waiter.wait(_CANCEL_S) or view

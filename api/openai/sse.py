@@ -8,9 +8,9 @@ from typing import Any
 
 from flask import Response
 
-from api import errors
 from api.openai.refusals import Refusal
 from jobs.errors import LmaasError
+from routing import problems
 
 TYPE = "text/event-stream"
 DONE = "data: [DONE]\n\n"
@@ -39,11 +39,10 @@ def until_an_error(lines: Iterator[str], event: str | None = None) -> Iterator[s
     try:
         yield from lines
     except Refusal as error:
-        yield _error(errors.payload(error.message, error.code, error.status), event)
+        yield _error(error.problem.body, event)
     except LmaasError as error:
         log.warning("a stream is cut short: %s", error.message)
-        status = errors.status_of(error)
-        yield _error(errors.payload(error.message, error.code, status, error.param), event)
+        yield _error(problems.of_error(error).body, event)
 
 
 def _error(payload: dict[str, Any], event: str | None) -> str:

@@ -10,10 +10,9 @@ from uuid import UUID
 
 from flask import Response, request
 
-from api import intake
+from api import job_requests
 from api.openai import sse
-from api.openai.refusals import named, of_wait
-from api.request_router import BadInput
+from api.openai.refusals import of_wait
 from api.services import Services
 from api.waiting import Waiter
 from jobs import job_views
@@ -22,6 +21,8 @@ from jobs.errors import DatabaseUnavailable, TooManyWaiters
 from jobs.job_views import JobView
 from jobs.keys import Principal
 from jobs.spec import Submit
+from routing.openai.problems import named
+from routing.request_router import BadInput
 
 # As long as OpenAI's clients wait by default.
 LONGEST_WAIT_S = 600.0
@@ -44,7 +45,7 @@ class Work:
         self._services = services
         self._tenant_id = asking.tenant_id
         # The same body means something else on another route.
-        self._key = intake.idempotency(request.path.encode() + b"\n" + request.get_data())
+        self._key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         self._told_all = False
         address = request.remote_addr or ""
         try:
@@ -101,7 +102,7 @@ class Work:
             return
         try:
             for id in ids:
-                intake.cancel(self._services, self._tenant_id, id)
+                job_requests.cancel(self._services, self._tenant_id, id)
         except DatabaseUnavailable as error:
             log.warning("jobs whose reader went away run on: %s", error.message)
 

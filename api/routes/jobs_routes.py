@@ -8,11 +8,10 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api import auth, errors, intake, presentation
+from api import auth, errors, job_requests, presentation
 from api.explanations import check_deadline
 from api.job_lookup import found, job_id_of, page_of
 from api.queries import JobListQuery, JobPath, JobQuery
-from api.request_router import BadInput
 from api.schemas import JobAnswer, JobList
 from api.services import Services
 from jobs import job_views
@@ -23,6 +22,7 @@ from jobs.keys import Scope
 from jobs.outlook import predictions
 from jobs.outlook.facts import Outlook
 from jobs.spec import OnUnmeetable, Submit
+from routing.request_router import BadInput
 
 LONGEST_WAIT_S = 60.0
 
@@ -35,7 +35,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.post("", summary="Submit a job", responses={200: JobAnswer, 202: JobAnswer})
     def submit(body: Submit) -> Response:
         asking = auth.require(Scope.JOBS)
-        idempotency = intake.idempotency(request.get_data())
+        idempotency = job_requests.idempotency(request.get_data())
         try:
             new = services.router.route(body, asking, request.remote_addr or "")
         except BadInput as bad:
@@ -77,7 +77,7 @@ def blueprint(services: Services) -> APIBlueprint:
     @routes.post("/<job_id>/cancel", summary="Cancel a job", responses={200: JobAnswer})
     def cancel(path: JobPath) -> Response:
         asking = auth.require(Scope.JOBS)
-        intake.cancel(services, asking.tenant_id, job_id_of(path.job_id))
+        job_requests.cancel(services, asking.tenant_id, job_id_of(path.job_id))
         view = _read(services, asking.tenant_id, path.job_id, 0)
         return presentation.answer(presentation.job(view))
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.openai import requests, response_requests, work
-from api.openai.fields import Body
+from api.openai import work
+from routing.openai import requests, response_requests
+from routing.openai.fields import Body
 from tests.integration.front_door import FrontDoor, front_door
 
 GOOD: dict[str, dict[str, Any]] = {

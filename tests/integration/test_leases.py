@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from dispatcher.cluster_manager import ClusterManager
-from dispatcher.housekeeper import keep_house
+from dispatcher.forgetting import keep_house
 from dispatcher.reaper import reap
 from jobs import job_views, leases
 from jobs.envelopes import Idempotency

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from api.metric_totals import Totals
-from dispatcher.housekeeper import keep_house
+from dispatcher.forgetting import keep_house
 from dispatcher.observer import Observer
 from jobs import counters, leases
 from jobs.outlook import components, predictions

@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 import pytest
 
-from api.errors import STATUS, of_error
+from api.errors import of_error
 from jobs import errors
 from jobs.errors import LmaasError
+from routing.problems import STATUS
 
 
 def family(kind: type[LmaasError]) -> Iterator[type[LmaasError]]:

@@ -16,7 +16,10 @@ from jobs import failpoints
 from jobs.failpoints import POINTS, FailpointError, Plan, reach
 from tests.conditions import ROOT
 
-PRODUCT = ("jobs", "bells", "api", "dispatcher", "workers", "models_store", "migrations", "lmaas")
+PRODUCT = (
+    "jobs", "bells", "routing", "api", "dispatcher", "workers", "models_store", "migrations",
+    "lmaas",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

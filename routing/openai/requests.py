@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.openai.fields import CompletionBody, Content, Inert, Tokens, only
 from jobs.response_format import ResponseFormat
 from jobs.spec import MAX_MESSAGES, FilledText, Metadata, Parameters, Strict
+from routing.openai.fields import CompletionBody, Content, Inert, Tokens, only
 
 # Each prompt is a job; who has more sends several requests.
 MAX_PROMPTS = 128

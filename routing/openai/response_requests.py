@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.openai.fields import Body, Inert, Tokens, only
-from api.openai.requests import Turn, spoken
 from jobs.spec import MAX_MESSAGES, Metadata, Strict, Text
+from routing.openai.fields import Body, Inert, Tokens, only
+from routing.openai.requests import Turn, spoken
 
 
 class InputItem(Turn):

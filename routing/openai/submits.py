@@ -1,0 +1,42 @@
+"""From a request of OpenAI's to the jobs that it means."""
+
+from jobs.spec import Submit, Task
+from routing.openai.requests import ChatRequest, CompletionRequest, spoken
+
+# How these bodies call what a job's fields are called.
+_CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
+COMPLETION_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
+
+
+def of_chat(body: ChatRequest) -> Submit:
+    """The one job of a chat completion."""
+    return Submit(
+        task=Task.CHAT.value,
+        model=body.model,
+        input={"messages": spoken(body.messages)},
+        parameters=body.job_parameters(),
+        priority=body.priority,
+        metadata=body.metadata or {},
+        stream=bool(body.stream),
+    )
+
+
+def chat_names(body: ChatRequest) -> dict[str, str]:
+    """The names of `routing.openai.problems.named` for this body."""
+    limit = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+    return _CHAT_NAMES | {"parameters.max_tokens": limit}
+
+
+def of_completion(body: CompletionRequest) -> list[Submit]:
+    """A job for each prompt of a completion."""
+    return [
+        Submit(
+            task=Task.GENERATE.value,
+            model=body.model,
+            input={"prompt": prompt},
+            parameters=body.job_parameters(),
+            priority=body.priority,
+            stream=bool(body.stream),
+        )
+        for prompt in body.prompt
+    ]

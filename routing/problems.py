@@ -1,0 +1,76 @@
+"""What an error says and which HTTP status it has: the one table, the one shape.
+
+A `Problem` is an error as it goes over the wire, without the wire: the front end
+answers with it, and the error file of a batch holds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs import errors
+from jobs.errors import LmaasError
+
+# First match wins along the class's ancestry.
+STATUS: dict[type[LmaasError], HTTPStatus] = {
+    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.UnknownModel: HTTPStatus.NOT_FOUND,
+    errors.UnknownJob: HTTPStatus.NOT_FOUND,
+    errors.UnknownResponse: HTTPStatus.NOT_FOUND,
+    errors.UnknownKey: HTTPStatus.NOT_FOUND,
+    errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
+    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
+    LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as clients see it; `more` are the fields that one code has beside."""
+
+    status: int
+    message: str
+    code: str
+    param: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of the answer, in OpenAI's shape."""
+        server = self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = "server_error" if server else "invalid_request_error"
+        said = {"message": self.message, "type": kind, "code": self.code, "param": self.param}
+        return {"error": {**said, **self.more}}
+
+
+def status_of(error: LmaasError) -> HTTPStatus:
+    """The HTTP status of an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def of_error(error: LmaasError, **more: str) -> Problem:
+    """The problem that an error of LMaaS is."""
+    return Problem(status_of(error), error.message, error.code, error.param, more)
+
+
+def of_validation(error: ValidationError, prefix: tuple[str, ...] = ()) -> Problem:
+    """A body or query that does not fit its schema: 400 if it is not JSON at
+    all, else 422 with the field's path."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        message = f"the body is not usable JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+        return Problem(HTTPStatus.BAD_REQUEST, message, errors.InvalidJson.code)
+    where = ".".join(str(part) for part in (*prefix, *first["loc"])) or None
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        reason = "this field is not known"
+    message = f"{where}: {reason}" if where else reason
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors.InvalidRequest.code, where)
