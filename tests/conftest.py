@@ -21,7 +21,8 @@ from migrations.__main__ import upgrade
 from tests.conditions import ROOT
 from workers.convert import convert, smollm2_file
 
-_TEMPLATE = "lmaas_template"
+# Of this process: several may run parts of the suite against one server.
+_TEMPLATE = f"lmaas_template_{os.getpid()}"
 _numbers = itertools.count(1)
 
 
