@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from dispatcher import chores
 from dispatcher.chores import Chore
+from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
 from jobs import failpoints, logs
 from jobs.database import open_engine
@@ -26,6 +27,7 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("deleted-models", 1.0, lambda _: finish_deletions(engine, settings)),
     ]
 
 
