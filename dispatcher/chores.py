@@ -13,6 +13,7 @@ from jobs.errors import DatabaseUnavailable
 
 # More of the same waits.
 MORE = object()
+_LONGEST_PAUSE_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,20 @@ def work(chores: list[Chore], stopping: threading.Event) -> None:
 
 
 def _repeat(chore: Chore, stopping: threading.Event) -> None:
+    failures = 0
     while not stopping.is_set():
         more: object = None
         try:
             more = chore.run(stopping)
+            failures = 0
         except DatabaseUnavailable as error:
             log.warning("%s: %s", chore.name, error.message)
+        except Exception:
+            # A bug that one row brings out must not end the other chores with it.
+            failures += 1
+            log.critical(
+                "the chore %r failed, %d times in a row", chore.name, failures, exc_info=True
+            )
+            stopping.wait(min(_LONGEST_PAUSE_S, 2.0**failures))
         if more is not MORE:
             stopping.wait(chore.every_s)

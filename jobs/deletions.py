@@ -22,15 +22,15 @@ SELECT id FROM jobs WHERE model = :model AND version = :version
 """
 
 _COUNT = text(f"""
-SELECT (SELECT count(*) FROM ({_OPEN}) waiting)
+SELECT (SELECT count(*) FROM ({_OPEN}) parts)
      + (SELECT count(*) FROM workers w JOIN jobs j ON j.worker_id = w.id AND j.state = 'running'
         WHERE j.model = :model AND j.version = :version)
 """)  # noqa: S608 - only constants are joined
 
 _FAIL_WAITING = text(f"""
-WITH some AS MATERIALIZED (SELECT id FROM ({_OPEN}) waiting LIMIT 1000
+WITH waiting AS MATERIALIZED (SELECT id FROM ({_OPEN}) parts LIMIT 1000
 ), orphans AS MATERIALIZED (
-  SELECT id FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM some)) AND state = 'queued'
+  SELECT id FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM waiting)) AND state = 'queued'
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), ended AS (
   UPDATE jobs j SET state = 'failed', finished_at = clock_timestamp(),
