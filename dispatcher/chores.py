@@ -6,6 +6,7 @@ time, in several processes at once. One that takes minutes delays no other.
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,12 +50,12 @@ def _repeat(chore: Chore, stopping: threading.Event) -> None:
             failures = 0
         except DatabaseUnavailable as error:
             log.warning("%s: %s", chore.name, error.message)
-        except Exception:
-            # A bug that one row brings out must not end the other chores with it.
+        except Exception as error:  # noqa: BLE001 - a bug that one row brings out ends no other chore
             failures += 1
-            log.critical(
-                "the chore %r failed, %d times in a row", chore.name, failures, exc_info=True
-            )
+            # Without its message, which may quote what a client wrote.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.critical("the chore %r failed %d times in a row: %s at\n%s",
+                         chore.name, failures, type(error).__name__, where)  # fmt: skip
             stopping.wait(min(_LONGEST_PAUSE_S, 2.0**failures))
         if more is not MORE:
             stopping.wait(chore.every_s)
