@@ -11,7 +11,7 @@ from threading import BoundedSemaphore
 from typing import IO, Any, cast
 
 from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from files_store.drafts import Draft
@@ -74,14 +74,10 @@ def receive(request: Request, file_field: str, made: Draft, most_bytes: int) -> 
     )
     try:
         fields, files = parser.parse(request.stream, boundary, request.content_length)
-    except ValueError as error:
+    except (ValueError, ClientDisconnected) as error:
         raise InvalidRequest("the form is cut off, or not multipart/form-data") from error
     except RequestEntityTooLarge as error:
         raise InvalidRequest("the form has too many fields, or too long ones") from error
-    except TimeoutError as error:
-        raise RequestTimeout from error
-    except OSError as error:  # gunicorn's, of a chunked body that ends too early
-        raise InvalidRequest("the form is cut off") from error
     if list(files) != [file_field]:
         raise InvalidRequest(f"the form needs one file, in the field {file_field!r}",
                              param=file_field)  # fmt: skip
