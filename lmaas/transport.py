@@ -5,7 +5,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,24 +75,29 @@ class Transport:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
+        form: Mapping[str, Any] | None = None,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers.
+        """The JSON object that the server answers. Bytes are sent as they are,
+        `form` as multipart/form-data: pairs of a file's name and an open file, or texts.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
         are always tried again, as `Retry-After` says, for `patience_s` in all.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
-        content = None if body is None else _encode(body)
+        content = body if body is None or isinstance(body, bytes) else _encode(body)
+        files = {name: value for name, value in (form or {}).items() if isinstance(value, tuple)}
         request = self._http.build_request(
             method,
             path,
             content=content,
+            data={name: value for name, value in (form or {}).items() if name not in files},
+            files=files or None,
             params=query,
             headers={**_JSON, **(headers or {})} if content else headers,
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
@@ -106,6 +112,22 @@ class Transport:
             if not outcome.again or late or self._closed.wait(pause_s):
                 raise outcome.error
         raise AssertionError("unreachable: the count has no end")
+
+    @contextmanager
+    def lines(
+        self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
+    ) -> Iterator[Iterator[str]]:
+        """The lines of an answer as they come, for as long as it lasts. One try:
+        whoever reads knows where to go on. Raises as `request` does."""
+        timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise _failure(answer)
+                yield answer.iter_lines()
+        except httpx2.RequestError as error:
+            raise self._unreachable(error) from error
 
     def _try(self, request: httpx2.Request, *, repeatable: bool) -> "dict[str, Any] | _Setback":
         try:
