@@ -65,10 +65,13 @@ SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
 _QUEUES = text("""
 SELECT model, version, sum(queued)::int AS queued, sum(running)::int AS running FROM (
   SELECT model, version, count(*) AS queued, 0 AS running FROM jobs
-  WHERE state = 'queued' AND released_at IS NULL GROUP BY model, version
+  WHERE state = 'queued' AND released_at IS NULL AND NOT held GROUP BY model, version
   UNION ALL
   SELECT model, version, count(*), 0 FROM jobs
-  WHERE state = 'queued' AND released_at IS NOT NULL GROUP BY model, version
+  WHERE state = 'queued' AND held GROUP BY model, version
+  UNION ALL
+  SELECT model, version, count(*), 0 FROM jobs
+  WHERE state = 'queued' AND released_at IS NOT NULL AND NOT held GROUP BY model, version
   UNION ALL
   SELECT model, version, 0, count(*) FROM jobs WHERE state = 'running' GROUP BY model, version
 ) parts GROUP BY model, version ORDER BY model, version

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -10,6 +11,7 @@ import models_store.records
 from jobs.database import Base
 
 TABLES_FROM = (
+    jobs.batches.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,
