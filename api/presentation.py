@@ -38,6 +38,7 @@ def job(view: JobView) -> dict[str, Any]:
         "metadata": view.labels,
         "attempt": view.attempt,
         "replay_of": None if view.replay_of is None else str(view.replay_of),
+        "batch": None if view.batch_id is None else f"batch_{view.batch_id.hex}",
         "cancel_requested": view.cancel_requested,
         "result": _result(view),
         "error": _error(view),

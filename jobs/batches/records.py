@@ -63,6 +63,9 @@ class BatchRecord(Base):
     error: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
     output_file_id: Mapped[UUID | None] = mapped_column(Uuid)
     error_file_id: Mapped[UUID | None] = mapped_column(Uuid)
+    # Of the lines that succeeded; summed up when the batch ends.
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
 
     taken_by: Mapped[UUID | None] = mapped_column(Uuid)
     taken_until: Mapped[datetime | None] = mapped_column(Moment)

@@ -101,6 +101,8 @@ def _batches() -> None:
         sa.Column("error", postgresql.JSONB(), nullable=True),
         *(sa.Column(name, sa.Uuid(), nullable=True)
           for name in ("output_file_id", "error_file_id", "taken_by")),
+        *(sa.Column(name, sa.BigInteger(), nullable=True)
+          for name in ("prompt_tokens", "completion_tokens")),
         _moment("taken_until"),
         *(_flag(name) for name in ("paused", "open", "dedupe")),
         sa.Column("retry_of", sa.Uuid(), nullable=True),
