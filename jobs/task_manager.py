@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs import replays, statements, worker_statements
-from jobs.batches import line_jobs
+from jobs.batches import line_jobs, line_moves
 from jobs.batches.envelopes import Chunk
 from jobs.database import run, transact
 from jobs.envelopes import (
@@ -91,6 +91,11 @@ class TaskManager:
         """Cancels a bounded number of the lines of batches that are being cancelled;
         returns which, and whether there may be more. Safe in several processes at once."""
         return line_jobs.cancel(self._engine)
+
+    def settle_lines(self) -> bool:
+        """Holds, frees or moves a piece of the waiting lines of a batch as its owner wants
+        it; True if there may be more to do. Safe in several processes at once."""
+        return line_moves.settle(self._engine)
 
     def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or
