@@ -13,8 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs import replays, statements, worker_statements
-from jobs.batches import line_jobs, line_moves
-from jobs.batches.envelopes import Chunk
+from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -43,8 +42,9 @@ MOST_ATTEMPTS = 25
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager:
-    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+class TaskManager(TaskLines):
+    """See the module, and `TaskLines` for lines of batches. All methods raise
+    `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -80,22 +80,6 @@ class TaskManager:
                 param="Idempotency-Key",
             )
         return UUID(str(known.job_id))
-
-    def submit_many(self, chunk: Chunk, lease_s: float) -> bool:
-        """Accepts the lines of a batch, and how far its file is read with them, all or
-        none. False, and nothing is added, if the batch is no longer held by who read
-        them, has another status, or has them already."""
-        return line_jobs.submit(self._engine, chunk, lease_s)
-
-    def cancel_lines(self) -> tuple[list[UUID], bool]:
-        """Cancels a bounded number of the lines of batches that are being cancelled;
-        returns which, and whether there may be more. Safe in several processes at once."""
-        return line_jobs.cancel(self._engine)
-
-    def settle_lines(self) -> bool:
-        """Holds, frees or moves a piece of the waiting lines of a batch as its owner wants
-        it; True if there may be more to do. Safe in several processes at once."""
-        return line_moves.settle(self._engine)
 
     def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or

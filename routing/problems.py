@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import errors
+from jobs import batch_errors, errors
 from jobs.errors import LmaasError
 
 # First match wins along the class's ancestry.
@@ -24,6 +24,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
     errors.UnknownResponse: HTTPStatus.NOT_FOUND,
+    batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
+    batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

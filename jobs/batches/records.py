@@ -121,13 +121,17 @@ class BatchLineRecord(Base):
     # {"response": {...}} as the front door would answer, or {"error": {...}} of the line itself.
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     same_as: Mapped[int | None] = mapped_column(Integer)
+    # By which a later line finds that it is like this one; of batches with `dedupe`.
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (
         CheckConstraint("(job_id IS NULL) <> (error IS NULL)", name="job_or_error"),
         Index("uq_batch_lines_custom_id", "batch_id", "custom_id", unique=True),
         Index("ix_batch_lines_job_id", "job_id", postgresql_where=text("job_id IS NOT NULL")),
         Index("ix_batch_lines_same", "batch_id", postgresql_where=text("same_as IS NOT NULL")),
-    )
+        Index("ix_batch_lines_digest", "batch_id", "digest",
+              postgresql_where=text("digest IS NOT NULL")),
+    )  # fmt: skip
 
 
 class BatchEndingRecord(Base):

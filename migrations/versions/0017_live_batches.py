@@ -84,6 +84,9 @@ def upgrade() -> None:
     op.add_column("batches", sa.Column("report", postgresql.JSONB(), nullable=True))
     op.create_index("ix_batches_unsettled", "batches", ["id"],
                     postgresql_where=sa.text("unsettled OR paused"))  # fmt: skip
+    op.add_column("batch_lines", sa.Column("digest", sa.LargeBinary(), nullable=True))
+    op.create_index("ix_batch_lines_digest", "batch_lines", ["batch_id", "digest"],
+                    postgresql_where=sa.text("digest IS NOT NULL"))  # fmt: skip
     op.create_table(
         "batch_endings",
         sa.Column("batch_id", sa.Uuid(), primary_key=True),
@@ -112,6 +115,8 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION note_ended_line()")
     op.drop_table("appended_lines")
     op.drop_table("batch_endings")
+    op.drop_index("ix_batch_lines_digest", "batch_lines")
+    op.drop_column("batch_lines", "digest")
     op.drop_index("ix_batches_unsettled", "batches")
     for name in ("report", "unsettled", "dry_run"):
         op.drop_column("batches", name)

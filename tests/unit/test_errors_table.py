@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from api.errors import of_error
-from jobs import errors
+from jobs import batch_errors, errors
 from jobs.errors import LmaasError
 from routing.problems import STATUS
 
@@ -20,7 +20,11 @@ def family(kind: type[LmaasError]) -> Iterator[type[LmaasError]]:
 
 # Classes of other test modules' making do not count.
 KINDS = sorted(
-    {kind for kind in family(LmaasError) if kind.__module__ == errors.__name__},
+    {
+        kind
+        for kind in family(LmaasError)
+        if kind.__module__ in (errors.__name__, batch_errors.__name__)
+    },
     key=lambda kind: kind.__name__,
 )
 
@@ -41,6 +45,11 @@ PROMISED = {
     "deadline_unmeetable": HTTPStatus.CONFLICT,
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "line_not_found": HTTPStatus.NOT_FOUND,
+    "batch_state_conflict": HTTPStatus.CONFLICT,
+    "batch_closed": HTTPStatus.CONFLICT,
+    "line_shared": HTTPStatus.CONFLICT,
+    "too_many_lines": HTTPStatus.BAD_REQUEST,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
