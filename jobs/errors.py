@@ -3,6 +3,7 @@
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
+Errors of files and of erased content stand in `jobs/content_errors.py`.
 """
 
 from datetime import datetime
@@ -73,6 +74,12 @@ class UnknownResponse(LmaasError):
     """No such response of /v1/responses for this tenant."""
 
     code = "response_not_found"
+
+
+class UnknownBatch(LmaasError):
+    """No such batch for this tenant."""
+
+    code = "batch_not_found"
 
 
 class UnknownKey(LmaasError):

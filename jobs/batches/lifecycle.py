@@ -150,10 +150,12 @@ def fail(engine: Engine, batch: HeldBatch, faults: Sequence[Fault]) -> None:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a chunk of lines must know: the batch's status, whether its window is
-    over, whether it is still held, and which custom_ids it has already."""
+    over, whether it is still held and to be read from byte `at`, and which custom_ids
+    it has already."""
 
     status: str
     over: bool
+    at: int
     mine: bool
     known: frozenset[str]
 
@@ -162,7 +164,7 @@ def standing(engine: Engine, batch: HeldBatch, custom_ids: Sequence[str]) -> Sta
     """How it stands with a batch, before a chunk of lines is taken in."""
     values = batch.key | {"custom_ids": list(custom_ids)}
     row = run(engine, statements.STANDING, values)[0]
-    return Standing(row.status, row.over, bool(row.mine), frozenset(row.known))
+    return Standing(row.status, row.over, row.at, bool(row.mine), frozenset(row.known))
 
 
 def finalize(engine: Engine) -> list[UUID]:

@@ -121,7 +121,8 @@ WHERE {MINE} AND {_TO_TRY} RETURNING id
 
 # What a line of a batch may do now, asked before each chunk.
 STANDING = text("""
-SELECT status, expires_at <= clock_timestamp() AS over, taken_by = :taken_by AS mine,
+SELECT status, expires_at <= clock_timestamp() AS over, intake_bytes AS at,
+  taken_by = :taken_by AND intake_ended_at IS NULL AS mine,
   ARRAY(SELECT l.custom_id FROM batch_lines l WHERE l.batch_id = :id
         AND l.custom_id = ANY (CAST(:custom_ids AS text[]))) AS known
 FROM batches WHERE id = :id

@@ -7,7 +7,7 @@ JOB = text("""
 SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
        max_tokens, completion_tokens, submitted_at, started_at, finished_at, run_at, expires_at,
        deadline, floor, attempt, errors, crashes, suspect_group, worker_id, cancel_requested,
-       finish_reason, error_code
+       finish_reason, error_code, batch_id, held
 FROM jobs WHERE id = :id AND tenant_id = :tenant_id
 """)
 
