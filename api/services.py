@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.batch_hub import BatchHub
 from api.streams import StreamHub
 from api.waiting import Notifier
 from bells.hints import Hints
@@ -26,6 +27,7 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    batches: BatchHub
 
 
 def open_services(settings: Settings) -> Services:
@@ -33,6 +35,8 @@ def open_services(settings: Settings) -> Services:
     engine = open_engine(settings, application="lmaas-web", connections=12)
     streams = StreamHub(engine, settings)
     streams.start()
+    batches = BatchHub(engine)
+    batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
     return Services(
@@ -44,4 +48,5 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
+        batches=batches,
     )

@@ -22,6 +22,7 @@ POINTS: dict[str, str] = {
     "dispatcher.releasing": "a tick is about to mark rows as released",
     "dispatcher.released": "rows are released and committed, their bell not yet rung",
     "dispatcher.ringing": "a bell is about to be published",
+    "batches.gathered": "the file of retried lines is there, the batch does not name it",
     "batches.taking": "a chunk of lines is about to be sent to Postgres",
     "batches.taken": "a chunk of lines is committed, nobody told",
     "batches.writing": "a piece of an output file was made, not yet written",
