@@ -7,8 +7,10 @@ from sqlalchemy import Engine
 from api.auth import Authenticator
 from api.batch_hub import BatchHub
 from api.streams import StreamHub
+from api.transfers import Transfers
 from api.waiting import Notifier
 from bells.hints import Hints
+from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -28,6 +30,8 @@ class Services:
     hints: Hints
     authenticator: Authenticator
     batches: BatchHub
+    contents: Contents
+    transfers: Transfers
 
 
 def open_services(settings: Settings) -> Services:
@@ -49,4 +53,6 @@ def open_services(settings: Settings) -> Services:
         hints=Hints(settings),
         authenticator=Authenticator(engine),
         batches=batches,
+        contents=open_contents(settings),
+        transfers=Transfers(settings),
     )

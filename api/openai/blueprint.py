@@ -10,7 +10,9 @@ from api.openai import (
     batch_verbs,
     batches,
     completions,
+    files,
     responses,
+    uploads,
 )
 from api.openai.refusals import Refusal
 from api.services import Services
@@ -29,6 +31,8 @@ def blueprint(services: Services) -> APIBlueprint:
     batch_verbs.add_routes(routes, services)
     batch_line_routes.add_routes(routes, services)
     batch_reading.add_routes(routes, services)
+    files.add_routes(routes, services)
+    uploads.add_routes(routes, services)
     return routes
 
 
