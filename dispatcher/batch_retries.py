@@ -1,5 +1,4 @@
-"""What housekeepers do for owners of batches: bring waiting lines in line with their
-wishes, and make the files of batches that run lines of another one again."""
+"""Makes the files of batches that run lines of another one again."""
 
 import json
 import logging
@@ -33,18 +32,12 @@ from jobs.content_errors import (
 from jobs.failpoints import reach
 from jobs.ids import derived_id, new_id
 from jobs.settings import Settings
-from jobs.task_manager import TaskManager
 from routing.openai.line_router import LineRouter
 from routing.request_router import RequestRouter
 
 _STORAGE_PAUSE_S = 5.0
 
 log = logging.getLogger(__name__)
-
-
-def settle_lines(engine: Engine) -> object:
-    """Holds, frees or moves a piece of waiting lines; `MORE` if there may be others."""
-    return MORE if TaskManager(engine).settle_lines() else None
 
 
 class BatchRetries:

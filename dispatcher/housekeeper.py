@@ -14,7 +14,8 @@ from dispatcher import chores
 from dispatcher.batch_dry_runs import BatchDryRuns
 from dispatcher.batch_intake import BatchIntake
 from dispatcher.batch_outputs import BatchOutputs, end_lines
-from dispatcher.batch_retries import BatchRetries, settle_lines
+from dispatcher.batch_retries import BatchRetries
+from dispatcher.batch_steering import hold_strays, settle_lines
 from dispatcher.chores import Chore
 from dispatcher.forgetting import keep_house
 from files_store.contents import open_contents
@@ -35,7 +36,8 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
         Chore("batch intake", 0.5, BatchIntake(engine, settings, contents).piece),
         Chore("batch ends", 0.5, lambda _: end_lines(engine)),
         Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),
-        Chore("batch steering", 1.0, lambda _: settle_lines(engine)),
+        Chore("batch steering", 0.5, lambda _: settle_lines(engine)),
+        Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
         Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
         Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
     ]

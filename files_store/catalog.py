@@ -129,8 +129,7 @@ def keep(
     id: UUID | None = None,
     key: Idempotency | None = None,
 ) -> StoredFile:
-    """Makes a closed draft a file, within the block of the draft. With the key of an
-    earlier file: that one, and these bytes stay loose. Raises `IdempotencyConflict`."""
+    """Makes a closed draft a file, within its block; or finds the file of the same key."""
     wanted = id or new_id()
 
     def work(connection: Connection) -> UUID:
@@ -143,9 +142,9 @@ def keep(
         return owner
 
     reach("files.keeping")
-    kept = transact(engine, work)
+    kept_id = transact(engine, work)
     reach("files.kept")
-    return get(engine, tenant_id, kept)
+    return get(engine, tenant_id, kept_id)
 
 
 def insert(connection: Connection, made: Draft, **fields: Any) -> None:

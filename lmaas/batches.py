@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from lmaas.batch_answers import Batch, BatchLine, Progress, read_batch, read_line
 from lmaas.batch_events import follow
-from lmaas.batch_upload import upload
+from lmaas.batch_upload import requests, upload
 from lmaas.errors import BadUsage, WaitTimeout
 from lmaas.reading import read_list
 from lmaas.transport import Transport
 
 # Between two looks at a batch that runs: soon at first, then less often.
 _SOONEST_S, _LATEST_S = 0.2, 2.0
-_MOST_APPENDED_BYTES = 900_000
+_MOST_APPENDED_BYTES, _MOST_APPENDED = 900_000, 1_000
 
 Line = Mapping[str, Any]
 Source = str | Path | IO[bytes] | Iterable[Line]
@@ -158,12 +158,12 @@ class Batches:
     def append(self, batch: str | Batch, lines: Iterable[Line]) -> Batch:
         """Adds lines to an open batch; those whose custom_id it has already are
         passed over, so that appending again after a lost answer adds nothing."""
-        path, seen = f"{_path(batch)}/lines", None
+        seen, path = self.get(batch), f"{_path(batch)}/lines"
         headers = {"Content-Type": "application/jsonl"}
-        for content in _pieces(lines):
+        for content in _pieces(requests(lines, seen.endpoint)):
             body = self._transport.request("POST", path, body=content, headers=headers)
             seen = read_batch(body)
-        return seen or self.get(batch)
+        return seen
 
     def close(self, batch: str | Batch) -> Batch:
         """Ends an open batch's input: it is over when its lines are."""
@@ -207,7 +207,7 @@ def _pieces(lines: Iterable[Line]) -> Iterator[bytes]:
     size = 0
     for line in lines:
         text = json.dumps(line, ensure_ascii=False).encode() + b"\n"
-        if piece and size + len(text) > _MOST_APPENDED_BYTES:
+        if piece and (size + len(text) > _MOST_APPENDED_BYTES or len(piece) >= _MOST_APPENDED):
             yield b"".join(piece)
             piece, size = [], 0
         piece.append(text)

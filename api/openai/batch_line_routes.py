@@ -65,7 +65,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: BatchAnswer, 409: ErrorAnswer},
         openapi_extensions={"requestBody": _LINES.model_dump(by_alias=True, exclude_none=True)},
     )
-    def append(path: AppendPath) -> Response:
+    def append_lines(path: AppendPath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         view = found(services.engine, tenant_id, batch_id(path.batch_id))
         if not view.open:
@@ -82,7 +82,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         summary="Cancel one line of a batch, by its custom_id or its number",
         responses={200: BatchAnswer, 409: ErrorAnswer},
     )
-    def cancel(path: LinePath, query: LineQuery) -> Response:
+    def cancel_line(path: LinePath, query: LineQuery) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         id = batch_id(path.batch_id)
         view = found(services.engine, tenant_id, id)

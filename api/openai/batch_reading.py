@@ -50,7 +50,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         summary="The lines that have ended, in order, up to the first that has not",
         responses={200: LineList},
     )
-    def results(path: LivePath, query: ResultsQuery) -> Response:
+    def batch_results(path: LivePath, query: ResultsQuery) -> Response:
         asking = auth.require(Scope.JOBS)
         # Read first: once it is over, no line can end behind this look.
         view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
@@ -67,7 +67,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         summary="Follow a batch: its lines as they end, its progress, its end",
         responses={200: {"content": {_STREAM: {"schema": {"type": "string"}}}}},
     )
-    def events(path: LivePath) -> Response:
+    def batch_events(path: LivePath) -> Response:
         asking = auth.require(Scope.JOBS)
         view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
         start = _start()

@@ -37,25 +37,27 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         view = found(engine, tenant_id, batch_id(path.batch_id))
         if not done:
             raise _impossible(view, verb)
+        # The first piece, and of a small batch all, at once; the housekeeper does the rest.
+        services.task_manager.settle_lines(view.id)
         return presentation.answer(batch(view))
 
     @routes.post("/batches/<batch_id>/pause", summary="Let no other line of a batch begin",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
-    def pause(path: BatchIdPath) -> Response:
+    def pause_batch(path: BatchIdPath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         done = steering.pause(engine, tenant_id, batch_id(path.batch_id), paused=True)
         return answer(tenant_id, path, "paused", done=done)
 
     @routes.post("/batches/<batch_id>/resume", summary="Let the lines of a batch begin again",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
-    def resume(path: BatchIdPath) -> Response:
+    def resume_batch(path: BatchIdPath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         done = steering.pause(engine, tenant_id, batch_id(path.batch_id), paused=False)
         return answer(tenant_id, path, "resumed", done=done)
 
     @routes.post("/batches/<batch_id>", summary="Move the waiting lines to another class",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
-    def change(path: BatchIdPath, body: BatchChange) -> Response:
+    def change_batch(path: BatchIdPath, body: BatchChange) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         priority = Priority(body.priority)
         done = steering.prioritize(engine, tenant_id, batch_id(path.batch_id), priority)
@@ -63,7 +65,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.post("/batches/<batch_id>/close", summary="End the input of an open batch",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
-    def close(path: BatchIdPath) -> Response:
+    def close_batch(path: BatchIdPath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         id = batch_id(path.batch_id)
         done = steering.close(engine, tenant_id, id)
@@ -74,7 +76,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post("/batches/<batch_id>/retry",
                  summary="Run the lines that failed or expired again, as a new batch",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
-    def retry(path: BatchIdPath, body: RetryRequest) -> Response:
+    def retry_batch(path: BatchIdPath, body: RetryRequest) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         known = None if key is None else services.task_manager.recall(tenant_id, key)

@@ -2,6 +2,7 @@
 Manager alone."""
 
 import json
+from uuid import UUID
 
 from sqlalchemy import Engine, text
 
@@ -18,7 +19,8 @@ _WAITING = "state = 'queued' AND released_at IS NULL"
 # under the batch's lock finds none left; a verb that comes later sets it again.
 _SETTLE = text(f"""
 WITH batch AS MATERIALIZED (
-  SELECT id, paused, priority FROM batches WHERE unsettled
+  SELECT id, paused, priority FROM batches
+  WHERE unsettled AND (CAST(:batch_id AS uuid) IS NULL OR id = :batch_id)
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), wanted AS MATERIALIZED (
   SELECT j.id FROM batch b CROSS JOIN LATERAL (
@@ -60,13 +62,17 @@ RETURNING id
 """)  # noqa: S608 - only constants are joined
 
 
-def settle(engine: Engine) -> bool:
+def settle(engine: Engine, batch_id: UUID | None) -> bool:
     """See `TaskManager.settle_lines`."""
     values = {
+        "batch_id": batch_id,
         "most": _MOST,
         "token_s": GUESSED_TOKEN_S,
         "offsets_s": json.dumps({name.value: s for name, s in CLASS_OFFSET_S.items()}),
     }
-    if run(engine, _SETTLE, values)[0].batches:
-        return True
+    return bool(run(engine, _SETTLE, values)[0].batches)
+
+
+def hold_strays(engine: Engine) -> bool:
+    """See `TaskManager.hold_strays`."""
     return len(run(engine, _HOLD_STRAYS, {"most": _MOST})) >= _MOST

@@ -35,7 +35,13 @@ class TaskLines:
             self._engine, lambda c: appending.append(c, tenant_id, batch_id, lines, raw)
         )
 
-    def settle_lines(self) -> bool:
-        """Holds, frees or moves a piece of the waiting lines of a batch as its owner wants
-        it; True if there may be more to do. Safe in several processes at once."""
-        return line_moves.settle(self._engine)
+    def settle_lines(self, batch_id: UUID | None = None) -> bool:
+        """Holds, frees or moves a piece of the waiting lines of a batch (of any, by
+        default) as its owner wants it; True if there may be more to do. Safe in several
+        processes at once."""
+        return line_moves.settle(self._engine, batch_id)
+
+    def hold_strays(self) -> bool:
+        """Holds a piece of the lines of paused batches that came back to the queue after
+        an error; True if there may be more."""
+        return line_moves.hold_strays(self._engine)
