@@ -43,7 +43,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post(
         "/batches", summary="Run the requests of a file (OpenAI)", responses={200: BatchAnswer}
     )
-    def create(body: BatchRequest) -> Response:
+    def create_batch(body: BatchRequest) -> Response:
         asking = auth.require(Scope.JOBS)
         key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         known = key and services.task_manager.recall(asking.tenant_id, key)
@@ -52,14 +52,14 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.get("/batches/<batch_id>", summary="Read a batch (OpenAI)",
                 responses={200: BatchAnswer})  # fmt: skip
-    def read(path: BatchPath) -> Response:
+    def read_batch(path: BatchPath) -> Response:
         asking = auth.require(Scope.JOBS)
         view = _found(services, asking.tenant_id, batch_id(path.batch_id))
         return presentation.answer(batch(view))
 
     @routes.get("/batches", summary="List batches, newest first (OpenAI)",
                 responses={200: BatchList})  # fmt: skip
-    def list_all(query: BatchListQuery) -> Response:
+    def list_batches(query: BatchListQuery) -> Response:
         asking = auth.require(Scope.JOBS)
         after = None if query.after is None else batch_id(query.after)
         found = views.list_batches(
@@ -75,7 +75,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.post("/batches/<batch_id>/cancel", summary="Cancel a batch (OpenAI)",
                  responses={200: BatchAnswer})  # fmt: skip
-    def cancel(path: BatchPath) -> Response:
+    def cancel_batch(path: BatchPath) -> Response:
         asking = auth.require(Scope.JOBS)
         id = batch_id(path.batch_id)
         lifecycle.cancel(services.engine, asking.tenant_id, id)
