@@ -6,8 +6,10 @@ from sqlalchemy import Engine
 
 from api.auth import Authenticator
 from api.streams import StreamHub
+from api.transfers import Transfers
 from api.waiting import Notifier
 from bells.hints import Hints
+from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -26,6 +28,8 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    contents: Contents
+    transfers: Transfers
 
 
 def open_services(settings: Settings) -> Services:
@@ -44,4 +48,6 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
+        contents=open_contents(settings),
+        transfers=Transfers(settings),
     )

@@ -12,7 +12,7 @@ from files_store.contents import Contents
 from files_store.drafts import Draft, draft
 from files_store.loose import content_key
 from files_store.stored_file import StoredFile, file_id, file_name, unknown
-from jobs.content_errors import FileGone, FileLost, StorageUnavailable
+from jobs.content_errors import FileGone, FileLost
 from jobs.database import run, transact
 from jobs.failpoints import reach
 from jobs.ids import new_id
@@ -128,31 +128,30 @@ def keep(
 ) -> StoredFile:
     """Makes a closed draft a file, within the block of the draft."""
     id = id or new_id()
-    values = {
-        "id": id,
-        "tenant_id": tenant_id,
-        "content_id": made.content_id,
-        "purpose": purpose,
-        "filename": filename,
-        "size_bytes": made.size_bytes,
-        "sha256": made.sha256,
-        "expires_after_s": expires_after_s,
-    }
     reach("files.keeping")
-    transact(engine, lambda connection: _insert(connection, values))
+    transact(
+        engine,
+        lambda connection: insert(
+            connection, made, id=id, tenant_id=tenant_id, purpose=purpose, filename=filename,
+            expires_after_s=expires_after_s,
+        ),
+    )  # fmt: skip
     reach("files.kept")
     return get(engine, tenant_id, id)
 
 
-def _insert(connection: Connection, values: dict[str, Any]) -> None:
-    # Nothing: this very transaction was committed before, or another writer of the
-    # same id was first. Then its file stands, and these bytes stay loose.
-    if connection.execute(_KEEP, values).first() is None:
-        return
-    if not loose.adopt(connection, values["content_id"]):
-        raise StorageUnavailable(
-            "the file took so long to come that it was given up; send it again"
-        )
+def insert(connection: Connection, made: Draft, **fields: Any) -> None:
+    """The same within the caller's transaction, with an id. Nothing happens if the id
+    is taken: the transaction was committed before, or another writer was first; then
+    that file stands and these bytes stay loose."""
+    values = {
+        **fields,
+        "content_id": made.content_id,
+        "size_bytes": made.size_bytes,
+        "sha256": made.sha256,
+    }
+    if connection.execute(_KEEP, values).first() is not None:
+        loose.adopt(connection, made.content_id)
 
 
 def get(engine: Engine, tenant_id: UUID, file_id: UUID) -> StoredFile:

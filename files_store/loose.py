@@ -58,10 +58,11 @@ def announce(engine: Engine, tenant_id: UUID, content_id: UUID) -> None:
     run(engine, _ANNOUNCE, {"id": content_id, "tenant_id": tenant_id})
 
 
-def adopt(connection: Connection, content_id: UUID) -> bool:
-    """In the transaction whose row speaks for the bytes from now on; False if they
-    were swept, or are about to be: then that row must not come to be."""
-    return connection.execute(_ADOPT, {"id": content_id}).first() is not None
+def adopt(connection: Connection, content_id: UUID) -> None:
+    """In the transaction whose row speaks for the bytes from now on. Raises
+    `StorageUnavailable` if they were swept, or are about to be: that row must not be."""
+    if connection.execute(_ADOPT, {"id": content_id}).first() is None:
+        raise StorageUnavailable("the bytes took so long that they were given up; send them again")
 
 
 def drop(engine: Engine, contents: Contents, content_id: UUID) -> None:

@@ -38,3 +38,22 @@ class StorageUnavailable(LmaasError):
 
     code = "storage_unavailable"
     retryable = True
+
+
+class UnknownUpload(LmaasError):
+    """No such upload for this tenant."""
+
+    code = "upload_not_found"
+
+
+class UploadEnded(InvalidRequest):
+    """The upload was completed or cancelled, or has expired."""
+
+    code = "upload_ended"
+
+
+class TooManyTransfers(LmaasError):
+    """So many files come and go in this process that no more are taken; nothing was kept."""
+
+    code = "too_many_transfers"
+    retryable = True

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     web_processes: Count = Field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
     max_waiters: Count = Field(default=256, description="waiting polls per web process")
     max_body_bytes: Count = 1_000_000
+    max_transfers: Count = Field(
+        default=16, description="files that come and go at once per web process"
+    )
 
     # dispatcher and leases
     tick_s: Seconds = 1.0
