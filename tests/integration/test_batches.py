@@ -2,6 +2,7 @@
 
 import json
 import logging
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -492,3 +493,25 @@ def test_no_text_of_a_line_stands_in_a_log(
     bench.done(bench.create(bench.file(lines)))
     assert caplog.records
     assert canary not in caplog.text
+
+
+def test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later(
+    bench: BatchBench,
+) -> None:
+    name = bench.create(bench.file(chat_line(f"c{n}") for n in range(50)))
+    bench.take_in()
+    bench.run()
+    root = bench.door.services.settings.store / "files"
+    before = {path for path in root.rglob("*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        bench.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = bench.answer(name)
+    assert (told["status"], told["output_file_id"]) == ("finalizing", None)
+    assert {path for path in root.rglob("*") if path.is_file()} == before
+    rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")  # a while later
+    bench.finish()
+    assert len(bench.content(bench.answer(name)["output_file_id"])) == 50
