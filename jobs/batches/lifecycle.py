@@ -19,7 +19,7 @@ from jobs.envelopes import Idempotency
 from jobs.task_manager import TaskManager
 
 # Renewed with every chunk and page; whoever is killed is missed for this long.
-LEASE_S = 10.0
+LEASE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
