@@ -29,7 +29,11 @@ class Journal:
             self._file = path.open("a+b")
         except OSError as error:
             raise BadUsage(f"{path} cannot be written: {error.strerror}") from error
-        self._name = self._read() or self._begin()
+        try:
+            self._name = self._read() or self._begin()
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

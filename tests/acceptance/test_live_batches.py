@@ -1,18 +1,24 @@
 """Batches while they run, on the real stack: results and events exactly once, and every verb."""
 
+import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lmaas import Client, RequestRefused
 from lmaas.batch_answers import Batch, Progress
-from tests.conditions import eventually
+from tests.conditions import ROOT, eventually
 from tests.stack import Stack
 
 CHAT = "/v1/chat/completions"
@@ -368,3 +374,153 @@ def test_the_same_file_and_key_make_one_file_and_one_batch(client: Client, tmp_p
     assert refused(client.batches.create, path, endpoint=CHAT, idempotency_key="once") == (
         422, "idempotency_key_reused",
     )  # fmt: skip
+
+
+# The command line, as a process.
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs commands of a user who has the address and the key in the environment."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.environment = {
+            **os.environ, "LMAAS_URL": str(stack.http.base_url), "LMAAS_API_KEY": stack.key,
+            "LMAAS_MODEL": "echo", "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)], env=self.environment, cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *words: str | Path) -> Done:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=60)
+        assert "Traceback" not in err, err
+        return Done(process.returncode, out, err)
+
+    def batch(self, *words: str | Path) -> Done:
+        return self.run("-m", "lmaas.cli", "batch", *words)
+
+
+@pytest.fixture(scope="module")
+def shell(stack: Stack) -> Shell:
+    return Shell(stack)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_table_goes_in_and_comes_out_with_its_results(
+    shell: Shell, client: Client, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    table.write_text('key,q,model\na,"one, two",echo\nb,three,nobody\nc,four,echo\n')
+    words: list[str | Path] = ["submit", table, "--prompt", "Say {q}!", "--map", "model=model", "--id", "key",
+             "--max-tokens", "60", "--metadata", "kind=test"]  # fmt: skip
+    followed = shell.batch(*words, "--follow")
+    id = followed.out.strip()
+    assert followed.code == 1  # one line failed
+    assert f"{id} completed" in followed.err and "lmaas batch retry" in followed.err
+    again = shell.batch(*words)  # as after an interruption: no second batch
+    assert (again.code, again.out.strip()) == (0, id)
+    assert client.batches.get(id).metadata == {"kind": "test", "lmaas_id_column": "key"}
+    joined = shell.batch("results", id, "--join", table, "-o", out)
+    assert (joined.code, "3 rows, 1 failed" in joined.err) == (1, True)
+    first, second, third = rows_of(out)
+    assert (first["q"], first["result"], first["result_status"]) == (
+        "one, two", "user: Say one, two!", "succeeded",
+    ) or "Say one, two!" in first["result"]  # fmt: skip
+    assert (second["result"], second["result_error"]) == ("", "model_not_found")
+    assert int(third["result_completion_tokens"]) > 0
+    retried = shell.batch("retry", id, "--model", "echo", "--follow")
+    assert retried.code == 0
+    both = shell.batch("results", id, retried.out.strip(), "--join", table, "-o", out, "--follow")
+    assert both.code == 0
+    assert "Say three!" in rows_of(out)[1]["result"]
+    other = shell.batch("results", id, "--join", tmp_path / "none.csv", "-o", out)
+    assert (other.code, "no file" in other.err) == (2, True)
+
+
+def test_parquet_goes_in_and_comes_out(shell: Shell, tmp_path: Path) -> None:
+    table, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "n": [1, 2]}), table)
+    done = shell.batch("submit", table, "--map", "prompt=text", "--endpoint", "/v1/completions",
+                       "--follow", "--json")  # fmt: skip
+    made = json.loads(done.out)
+    assert (done.code, made["status"], made["counts"]["completed"]) == (0, "completed", 2)
+    assert shell.batch("results", made["id"], "--join", table, "-o", out).code == 0
+    assert pq.read_table(out).select(["text", "n", "result"]).to_pylist() == [
+        {"text": "a", "n": 1, "result": "a"}, {"text": "b", "n": 2, "result": "b"},
+    ]  # fmt: skip
+
+
+def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
+    shell: Shell, client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(json.dumps({"method": "POST", "url": CHAT, **one}) + "\n"
+                            for one in many(60, max_tokens=50)))  # fmt: skip
+    submitting = shell.start("-m", "lmaas.cli", "batch", "submit", file, "--follow")
+    assert submitting.stdout is not None and submitting.stderr is not None
+    id = submitting.stdout.readline().strip()
+    assert id in submitting.stderr.readline()  # the first line of progress
+    submitting.send_signal(signal.SIGINT)
+    _, err = submitting.communicate(timeout=20)
+    assert submitting.returncode == 130
+    assert f"lmaas batch follow {id}" in err
+    assert client.batches.get(id).status in ("validating", "in_progress")
+    reading = shell.start("-m", "lmaas.cli", "batch", "results", id, "--follow")
+    assert reading.stdout is not None
+    first = [json.loads(reading.stdout.readline()) for _ in range(5)]
+    reading.send_signal(signal.SIGINT)
+    out, err = reading.communicate(timeout=20)
+    first += [json.loads(line) for line in out.splitlines()]
+    place = f"--after {first[-1]['line']}"
+    assert reading.returncode == 130 and place in err
+    rest = shell.batch("results", id, "--follow", *place.split())
+    lines = first + [json.loads(line) for line in rest.out.splitlines()]
+    assert [line["custom_id"] for line in lines] == [f"n{n}" for n in range(60)]
+    assert shell.batch("follow", id).code == 0
+
+
+def test_every_verb_of_the_command_line(shell: Shell, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "more.csv"
+    file.write_text("prompt\nx\ny\n")
+    made = client.batches.create(many(2, max_tokens=300), endpoint=CHAT, open=True)
+    eventually(lambda: client.batches.get(made).counts.total == 2)
+    shell_says = {
+        ("pause", made.id): "paused", ("resume", made.id): "in_progress",
+        ("priority", made.id, "normal"): "in_progress", ("append", made.id, file): "4: ",
+        ("cancel", made.id, "--line", "n0"): "in_progress", ("close", made.id): "in_progress",
+        ("show", made.id): "priority normal", ("ls",): made.id, ("cancel", made.id): "cancel",
+    }  # fmt: skip
+    for words, said in shell_says.items():
+        done = shell.batch(*words)
+        assert (done.code, said in done.out) == (0, True), (words, done)
+    client.batches.wait(made, 20)
+    wrong = shell.batch("pause", made.id)
+    assert (wrong.code, "cannot be paused" in wrong.err) == (4, True)
+    tried = shell.batch("submit", file, "--dry-run", "--dedupe")
+    assert (tried.code, "refused" in tried.out, "would take" in tried.out) == (0, True, True)
+
+
+def test_the_example_runs_a_table_through_a_model_and_retries_what_failed(
+    shell: Shell, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "reviews.csv", tmp_path / "answered.csv"
+    table.write_text("text\ngood\nbad\n" + "y" * 5_000 + "\n")  # too long for the model
+    done = shell.run("examples/batch_pipeline.py", table, out, "Is this kind? {text}")
+    assert done.code == 0, done.err
+    assert "1 lines failed and run again" in done.err
+    assert [bool(row["answer"]) for row in rows_of(out)] == [True, True, False]
