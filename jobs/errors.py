@@ -76,6 +76,12 @@ class UnknownResponse(LmaasError):
     code = "response_not_found"
 
 
+class UnknownBatch(LmaasError):
+    """No such batch for this tenant."""
+
+    code = "batch_not_found"
+
+
 class UnknownKey(LmaasError):
     """No such API key for this tenant."""
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs import deletions, replays, statements, worker_statements
+from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -27,6 +28,7 @@ from jobs.envelopes import (
 from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
+from jobs.outcome_columns import columns
 from jobs.replays import Replay
 from jobs.shares import releases
 from jobs.states import CLASS_OFFSET_S, State
@@ -40,8 +42,9 @@ MOST_ATTEMPTS = 25
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager(Erasing):
-    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+class TaskManager(TaskLines, Erasing):
+    """See the module, and `TaskLines` for lines of batches. All methods raise
+    `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -138,7 +141,7 @@ class TaskManager(Erasing):
         that is missing was a stale write and was discarded. A success whose
         cancel was requested is committed as `cancelled` with its text; a
         retryable failure goes back to the queue, after a pause."""
-        values = _columns(outcomes) | {
+        values = columns(outcomes) | {
             "worker_id": worker_id,
             "pause_s": _PAUSE_S,
             "longest_pause_s": _LONGEST_PAUSE_S,
@@ -201,21 +204,4 @@ def _values(job: NewJob) -> dict[str, Any]:
         "expires_after_s": job.times.expires_after_s,
         "deadline": job.times.deadline,
         "estimate_s": job.times.estimate_s,
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """Outcomes as one array for each column, for `unnest`."""
-    return {
-        "ids": [o.id for o in outcomes],
-        "attempts": [o.attempt for o in outcomes],
-        "states": [o.state.value for o in outcomes],
-        "reasons": [o.finish_reason for o in outcomes],
-        "codes": [o.error_code for o in outcomes],
-        "messages": [o.error_message for o in outcomes],
-        "texts": [o.text for o in outcomes],
-        "details": [json.dumps(o.details) if o.details else None for o in outcomes],
-        "tokens": [o.completion_tokens for o in outcomes],
-        "first_s": [o.first_token_age_s for o in outcomes],
-        "retryable": [o.retryable for o in outcomes],
     }
