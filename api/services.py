@@ -11,6 +11,8 @@ from bells.hints import Hints
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from jobs.webhooks.endpoints import Endpoints
+from jobs.webhooks.secrets import Safe
 from routing.request_router import RequestRouter
 
 
@@ -26,6 +28,7 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    webhooks: Endpoints
 
 
 def open_services(settings: Settings) -> Services:
@@ -44,4 +47,5 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
+        webhooks=Endpoints(engine, Safe(settings)),
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from dispatcher import chores
 from dispatcher.chores import Chore
 from dispatcher.forgetting import keep_house
+from dispatcher.webhook_delivery import LOOK_EVERY_S, WebhookDelivery, tidy
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
@@ -26,6 +27,8 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
+        Chore("webhook log", 60.0, lambda _: tidy(engine)),
     ]
 
 

@@ -20,6 +20,7 @@ POINTS: dict[str, str] = {
     "dispatcher.released": "rows are released and committed, their bell not yet rung",
     "dispatcher.ringing": "a bell is about to be published",
     "dispatcher.reaping": "overdue leases are ended, their jobs not yet taken back",
+    "housekeeper.delivered": "a webhook was answered, its delivery not yet marked",
     "worker.rung": "a bell was received, nothing claimed for it",
     "worker.claiming": "a worker is about to claim",
     "worker.claimed": "jobs are claimed and not yet in the engine",

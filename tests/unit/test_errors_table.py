@@ -42,6 +42,10 @@ PROMISED = {
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "response_not_found": HTTPStatus.NOT_FOUND,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
+    "webhook_not_found": HTTPStatus.NOT_FOUND,
+    "delivery_not_found": HTTPStatus.NOT_FOUND,
+    "webhook_url_refused": HTTPStatus.BAD_REQUEST,
+    "too_many_webhooks": HTTPStatus.BAD_REQUEST,
 }
 
 
