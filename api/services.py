@@ -47,5 +47,5 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
-        webhooks=Endpoints(engine, Safe(settings)),
+        webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
     )

@@ -49,7 +49,7 @@ class WebhookDelivery:
         # Of three parts one is the attempt, the rest a resolver's patience and a margin.
         self._lease_s = 3 * settings.webhook_timeout_s
         self._outbox = Outbox(engine, self._lease_s)
-        self._safe = Safe(settings)
+        self._safe = Safe(settings.webhook_keys)
         self._endpoints = Endpoints(engine, self._safe)
         self._pause_s = settings.webhook_pause_s
         self._door = Door(

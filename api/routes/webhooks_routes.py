@@ -5,7 +5,7 @@ from typing import Annotated
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api import presentation
 from api.routes.webhook_log import WebhookPath, asking, id_of
@@ -16,7 +16,7 @@ from api.webhook_schemas import (
     WebhookAnswer,
     WebhookList,
 )
-from jobs.fields import Strict, Text
+from jobs.fields import Strict, storable
 from jobs.webhooks.events import EVENTS, LONGEST_URL
 from jobs.webhooks.urls import Rules, check
 
@@ -30,7 +30,7 @@ class NewWebhook(Strict):
     events: Annotated[list[Event], Field(min_length=1, max_length=len(EVENTS))] = Field(
         default=list(EVENTS)
     )
-    description: Text = Field(default="", max_length=256)
+    description: Annotated[str, Field(max_length=256), AfterValidator(storable)] = ""
 
 
 def blueprint(services: Services) -> APIBlueprint:

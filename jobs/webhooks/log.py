@@ -119,7 +119,7 @@ def deliveries(engine: Engine, tenant_id: UUID, wanted: DeliveryFilter) -> list[
     """A tenant's deliveries, newest first."""
     given = {name: value for name, value in asdict(wanted).items() if value is not None}
     values = given | {"tenant_id": tenant_id, "most_attempts": MOST_ATTEMPTS_SHOWN}
-    statement = _list(frozenset(given) & _ALSO.keys())
+    statement = _list(frozenset(_ALSO).intersection(given))
     return [_delivery(row) for row in run(engine, statement, values)]
 
 

@@ -9,8 +9,9 @@ import base64
 import secrets as randomness
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from jobs.errors import WebhookSecretSealed
-from jobs.settings import Settings
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -28,8 +29,7 @@ class Safe:
     """Seals secrets on their way to the table, and opens them again. The first of
     the keys seals; all of them open."""
 
-    def __init__(self, settings: Settings) -> None:
-        keys = settings.webhook_keys
+    def __init__(self, keys: SecretStr | None) -> None:
         self._keys = keys.get_secret_value().split(",") if keys is not None else []
         self._fernet: MultiFernet | None = None
 

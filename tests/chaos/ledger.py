@@ -30,6 +30,7 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
+    webhook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,19 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of `webhook_deliveries`."""
+
+    id: UUID
+    tenant_id: UUID
+    lane: UUID
+    event_id: UUID
+    type: str
+    subject: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -86,6 +100,7 @@ class Ledger:
     workers: dict[UUID, Incarnation] = field(default_factory=dict)
     keys: list[Key] = field(default_factory=list)
     tenants: dict[UUID, str] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -113,7 +128,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of FROM jobs ORDER BY id",
+        "completion_tokens, finish_reason, error_code, replay_of, webhook FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
     workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
@@ -121,6 +136,8 @@ def read_ledger(engine: Engine) -> Ledger:
     keys = _rows(engine, "SELECT t.name, k.key, k.job_id FROM idempotency_keys k "
                          "JOIN tenants t ON t.id = k.tenant_id")  # fmt: skip
     tenants = _rows(engine, "SELECT id, name FROM tenants")
+    deliveries = _rows(engine, "SELECT id, tenant_id, lane, event_id, type, subject, state "
+                               "FROM webhook_deliveries ORDER BY id")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -128,6 +145,7 @@ def read_ledger(engine: Engine) -> Ledger:
         workers={row.id: Incarnation(*row) for row in workers},
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
+        deliveries=[Delivery(*row) for row in deliveries],
     )
 
 
