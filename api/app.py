@@ -9,7 +9,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api import auth, errors, metrics, request_ids
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
-from api.routes import health, job_events, job_history, jobs_routes, keys_routes, operations
+from api.routes import (
+    health,
+    job_events,
+    job_history,
+    jobs_routes,
+    keys_routes,
+    operations,
+    webhook_log,
+    webhooks_routes,
+)
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
 from jobs import failpoints, logs
@@ -67,7 +76,7 @@ def build(services: Services) -> OpenAPI:
     metrics.register(app, services)
     auth.register(app, services.authenticator)
     for make in (jobs_routes, job_history, job_events, keys_routes, operations, health,
-                 openai_routes):  # fmt: skip
+                 webhooks_routes, webhook_log, openai_routes):  # fmt: skip
         app.register_api(make.blueprint(services))
     return app
 

@@ -20,6 +20,7 @@ from pydantic import (
 from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, storable
 from jobs.response_format import ResponseFormat
 from jobs.states import Priority
+from jobs.webhooks.events import JobWebhook
 
 # The building blocks are found here too, beside what is built of them.
 __all__ = ["MAX_TEXT", "FilledText", "ShortText", "Strict", "Text"]
@@ -177,6 +178,7 @@ class Submit(Strict):
     stream: bool = Field(
         default=False, description="its text can be read while it grows; it passes through Redis"
     )
+    webhook: JobWebhook | None = Field(default=None, description="where its end is told")
 
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":

@@ -6,6 +6,7 @@ Used by the Task Manager alone; see `jobs.statements` for the rules of all SQL h
 from sqlalchemy import text
 
 from jobs.shares.statements import settled
+from jobs.webhooks.announcements import announced_jobs
 
 _SERVICE_S = (
     "CASE state WHEN 'succeeded' THEN extract(epoch FROM finished_at - started_at)::float8 END"
@@ -94,6 +95,8 @@ WITH incoming AS MATERIALIZED (
   RETURNING j.*, i.tokens
 ), settled AS (
 {settled("won", tokens="tokens", service_s=_SERVICE_S)}
+), announced AS (
+{announced_jobs("won")}
 ), result AS (
   INSERT INTO job_results (job_id, attempt, text, details, error_message)
   SELECT w.id, w.attempt, i.content, CAST(i.details AS jsonb), i.message
@@ -125,6 +128,8 @@ WITH held AS MATERIALIZED (
   RETURNING j.*
 ), settled AS (
 {settled("back", only="state = 'cancelled'")}
+), announced AS (
+{announced_jobs("back")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, :worker_id, 'given_back' FROM back
@@ -172,6 +177,8 @@ WITH lost AS MATERIALIZED (
   RETURNING j.*, v.worker_id AS lost_worker, v.died, v.together
 ), settled AS (
 {settled("back", only="state <> 'queued'")}
+), announced AS (
+{announced_jobs("back")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, lost_worker,

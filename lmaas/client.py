@@ -18,6 +18,7 @@ from lmaas.keys import Keys
 from lmaas.maps import Maps
 from lmaas.overview import Overview
 from lmaas.transport import Transport
+from lmaas.webhooks import Webhooks
 
 _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
@@ -40,6 +41,7 @@ class Client(Overview, Maps):
         self.keys = Keys(self._transport)
         self.files = Files(self._transport)
         self.batches = Batches(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -71,6 +73,7 @@ class Client(Overview, Maps):
         run_at: datetime | None = None,
         expires_after_s: float | None = None,
         refuse_unmeetable: bool = False,
+        webhook: Mapping[str, Any] | None = None,
         wait_s: float | None = None,
         **parameters: object,
     ) -> Job:
@@ -82,11 +85,13 @@ class Client(Overview, Maps):
         the job ends, or then.
         The job is not started before `run_at`, waits `expires_after_s` at most,
         and ends at `deadline`; with `refuse_unmeetable` it is not accepted if
-        it cannot end by then. Raises `RequestRefused` with the field's name in
-        `param`, or `DeadlineUnmeetable` with `earliest_finish`.
+        it cannot end by then. Its end is told to `webhook` (`url`, `events`). Raises
+        `RequestRefused` with the field's name in `param`, or `DeadlineUnmeetable`
+        with `earliest_finish`.
         """
         body = envelope(Input(task, input, prompt, messages), model, parameters, priority, metadata)
         body |= times(deadline, run_at, expires_after_s, refuse_unmeetable=refuse_unmeetable)
+        body |= {"webhook": dict(webhook)} if webhook else {}
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         if wait_s is not None:
             headers["Prefer"] = f"wait={max(0, min(60, int(wait_s)))}"

@@ -32,6 +32,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
     batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
+    errors.UnknownWebhook: HTTPStatus.NOT_FOUND,
+    errors.UnknownDelivery: HTTPStatus.NOT_FOUND,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -29,6 +29,7 @@ from jobs.spec import (
     Submit,
     Task,
 )
+from jobs.webhooks.urls import Rules, of_job
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
 
@@ -53,6 +54,7 @@ class RequestRouter:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._models_folder = settings.models_folder
+        self._url_rules = Rules.of(settings)
         self._known: dict[str, tuple[float, ModelVersion]] = {}
         self._lock = Lock()
 
@@ -63,6 +65,8 @@ class RequestRouter:
         `InvalidRequest`, each naming the field.
         """
         task = _task(request.task)
+        told = request.webhook
+        webhook = None if told is None else of_job(asking.tenant_id, told, self._url_rules)
         version = self._version(request.model)
         if task.value not in version.tasks:
             raise InvalidRequest(
@@ -91,6 +95,7 @@ class RequestRouter:
             max_attempts=request.max_attempts,
             stream=request.stream,
             times=_times(request, all_tokens),
+            webhook=webhook,
         )
 
     def _version(self, text: str) -> ModelVersion:

@@ -14,6 +14,7 @@ from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models
+from lmaas.cli.webhook_commands import webhooks
 from lmaas.errors import LmaasError
 from lmaas.version import __version__
 
@@ -29,7 +30,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, batch, dead, models, keys, files
+    up, down, status, demo, submit, get, wait, ls, explain, cancel,
+    batch, files, dead, models, keys, webhooks,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -31,6 +31,7 @@ class Job:
     error_code: str | None
     replay_of: UUID | None
     batch_id: UUID | None = None
+    webhook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,19 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of `webhook_deliveries`."""
+
+    id: UUID
+    tenant_id: UUID
+    lane: UUID
+    event_id: UUID
+    type: str
+    subject: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -111,6 +125,7 @@ class Ledger:
     tenants: dict[UUID, str] = field(default_factory=dict)
     batches: dict[UUID, Batch] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -138,7 +153,8 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id FROM jobs ORDER BY id",
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id, webhook "
+        "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
     workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
@@ -149,6 +165,8 @@ def read_ledger(engine: Engine) -> Ledger:
     batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
     lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
                           "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
+    deliveries = _rows(engine, "SELECT id, tenant_id, lane, event_id, type, subject, state "
+                               "FROM webhook_deliveries ORDER BY id")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -158,6 +176,7 @@ def read_ledger(engine: Engine) -> Ledger:
         tenants={row.id: row.name for row in tenants},
         batches={row.id: Batch(*row) for row in batches},
         lines=[Line(*row) for row in lines],
+        deliveries=[Delivery(*row) for row in deliveries],
     )
 
 

@@ -1,13 +1,15 @@
 """The fault matrix: which test proves which row.
 
 Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet (webhooks, batches) come with these parts.
+parts that are not built yet (batches) come with these parts.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
 _WORKERS = "tests/chaos/test_worker_killed.py"
 _MODELS = "tests/chaos/test_models_change.py"
 _AWAY = "tests/chaos/test_servers_away.py"
+_HOOKS = "tests/chaos/test_webhooks.py"
+_WIRE = "tests/integration/test_safe_connection.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _STORE = "tests/integration/test_model_store_faults.py"
 
@@ -85,6 +87,15 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_MODELS}::test_a_deleted_version_fails_what_waits_and_ends_what_runs",
     ),
     ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
+    ("slow, redirecting, rebinding webhook", "many"): (
+        f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
+        f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
+        f"{_WIRE}::test_a_redirect_is_a_failure_that_names_the_rule",
+        f"{_WIRE}::test_a_name_that_changes_after_the_check_leads_nowhere_else",
+        f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",
+        f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",
+        ("tests/integration/test_webhook_delivery.py::test_a_slow_receiver_delays_itself_alone"),
+    ),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",
         f"{_ECHO}::test_forged_bells_are_no_ops",

@@ -58,6 +58,10 @@ PROMISED = {
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
+    "webhook_not_found": HTTPStatus.NOT_FOUND,
+    "delivery_not_found": HTTPStatus.NOT_FOUND,
+    "webhook_url_refused": HTTPStatus.BAD_REQUEST,
+    "too_many_webhooks": HTTPStatus.BAD_REQUEST,
 }
 
 
