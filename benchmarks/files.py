@@ -35,6 +35,7 @@ TAIL = b"\r\n--b--\r\n"
 
 
 def pieces(size: int) -> Iterator[bytes]:
+    """The content of a file of that size."""
     for _ in range(size // len(PIECE)):
         yield PIECE
     yield PIECE[: size % len(PIECE)]
@@ -59,12 +60,14 @@ def upload(stack: Stack, size: int) -> str:
 
 
 def download(stack: Stack, id: str) -> None:
+    """Reads a file to its end."""
     with stack.http.stream("GET", f"/v1/files/{id}/content") as answer:
         for _ in answer.iter_raw():
             pass
 
 
 def disk(folder: Path, size: int) -> None:
+    """Writes and syncs the same bytes without anything around it."""
     with (folder / "plain").open("wb") as file:
         for piece in pieces(size):
             file.write(piece)
@@ -121,6 +124,7 @@ def measure(stack: Stack, size: int, at_once: int) -> dict[str, float]:
 
 @contextmanager
 def running() -> Iterator[Stack]:
+    """A front door over servers of its own."""
     with tempfile.TemporaryDirectory(prefix="lmaas-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
