@@ -21,7 +21,7 @@ SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races chaos chaos-echo chaos-smollm2 \
-    bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
+    bench bench-queue bench-backlog bench-engine bench-peers bench-cancel bench-files clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows 
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)
 	$(BIN)/python -m benchmarks.whole_system --model $(MODEL)
+
+bench-files: $(VENV)/.installed-dev ## how fast files come and go, and what memory that takes
+	$(BIN)/python -m benchmarks.files
 
 bench-cancel: $(VENV)/.installed $(MODEL)/config.json ## how soon a cancelled job's slot works again
 	$(BIN)/python -m benchmarks.cancel_latency --model $(MODEL)

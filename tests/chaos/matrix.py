@@ -11,11 +11,13 @@ _AWAY = "tests/chaos/test_servers_away.py"
 _HOOKS = "tests/chaos/test_webhooks.py"
 _WIRE = "tests/integration/test_safe_connection.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
+_FILES = "tests/chaos/test_files_cut_short.py"
 _STORE = "tests/integration/test_model_store_faults.py"
 
 MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ("web SIGKILL", "around COMMIT"): (
         f"{_DOORS}::test_a_web_process_killed_around_commit_loses_and_doubles_no_job",
+        f"{_FILES}::test_a_front_door_that_dies_leaves_a_whole_file_or_none",
     ),
     ("dispatcher SIGKILL, two running", "between publish and mark"): (
         f"{_DOORS}::test_dispatchers_killed_between_release_commit_and_ring_strand_no_job",
@@ -86,7 +88,10 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_MODELS}::test_a_damaged_version_is_named_and_its_jobs_wait_until_it_is_whole",
         f"{_MODELS}::test_a_deleted_version_fails_what_waits_and_ends_what_runs",
     ),
-    ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
+    ("disk full", "upload, batch output"): (
+        f"{_FILES}::test_a_full_disk_takes_no_part_of_a_file",
+        f"{_STORE}::test_a_full_disk_leaves_nothing",
+    ),
     ("slow, redirecting, rebinding webhook", "many"): (
         f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
         f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
