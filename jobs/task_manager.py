@@ -26,6 +26,7 @@ from jobs.envelopes import (
     Outcome,
     Released,
 )
+from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
 from jobs.outcome_columns import columns
@@ -43,7 +44,7 @@ MOST_ATTEMPTS = 25
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager:
+class TaskManager(Erasing):
     """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
