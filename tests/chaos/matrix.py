@@ -1,7 +1,6 @@
 """The fault matrix: which test proves which row.
 
-Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet (batches) come with these parts.
+Rows are named as the reliability page names them: fault, then when.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
@@ -91,6 +90,16 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ("disk full", "upload, batch output"): (
         f"{_FILES}::test_a_full_disk_takes_no_part_of_a_file",
         f"{_STORE}::test_a_full_disk_leaves_nothing",
+        (
+            "tests/integration/test_batches.py::"
+            "test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later"
+        ),
+    ),
+    ("dirty 50,000-line batch and kills", "any"): (
+        (
+            "tests/acceptance/test_batches.py::"
+            "test_a_dirty_batch_survives_kills_of_its_housekeepers_between_any_two_lines"
+        ),
     ),
     ("slow, redirecting, rebinding webhook", "many"): (
         f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
