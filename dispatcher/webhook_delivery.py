@@ -64,6 +64,7 @@ class WebhookDelivery:
     def run(self, stopping: threading.Event) -> object:
         """Takes what is due, as far as there is room, and begins to tell it. `MORE`
         if there may be more."""
+        more = self._outbox.spread()
         with self._room:
             self._room.wait_for(lambda: self._free > 0, timeout=LOOK_EVERY_S)
             free = self._free
@@ -74,7 +75,7 @@ class WebhookDelivery:
             with self._room:
                 self._free -= 1
             threading.Thread(target=self._deliver, args=(due, stopping), name="webhook").start()
-        return chores.MORE if found else None
+        return chores.MORE if found or more else None
 
     def _deliver(self, due: Due, stopping: threading.Event) -> None:
         try:
