@@ -124,7 +124,8 @@ def empty(engine: Engine) -> None:
     for table in ("job_events", "job_results", "job_inputs", "idempotency_keys", "jobs", "workers",
                   "components", "paused_models", "model_clocks", "fair_shares", "settlements",
                   "predictions", "estimate_errors", "counters", "webhook_outbox",
-                  "webhook_deliveries", "webhook_endpoints", "webhook_signing_secrets"):  # fmt: skip
+                  "webhook_deliveries", "webhook_endpoints",
+                  "webhook_signing_secrets"):  # fmt: skip
         rows(engine, f"WITH gone AS (DELETE FROM {table}) SELECT 1")
 
 
