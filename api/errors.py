@@ -21,6 +21,8 @@ def of_problem(problem: Problem) -> Response:
     response = Response(json.dumps(problem.body), problem.status, mimetype="application/json")
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if problem.status == HTTPStatus.INSUFFICIENT_STORAGE:
+        response.headers["x-should-retry"] = "false"  # the same bytes again find no more room
     return response
 
 

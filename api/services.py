@@ -6,8 +6,10 @@ from sqlalchemy import Engine
 
 from api.auth import Authenticator
 from api.streams import StreamHub
+from api.transfers import Transfers
 from api.waiting import Notifier
 from bells.hints import Hints
+from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -29,6 +31,8 @@ class Services:
     hints: Hints
     authenticator: Authenticator
     webhooks: Endpoints
+    contents: Contents
+    transfers: Transfers
 
 
 def open_services(settings: Settings) -> Services:
@@ -48,4 +52,6 @@ def open_services(settings: Settings) -> Services:
         hints=Hints(settings),
         authenticator=Authenticator(engine),
         webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
+        contents=open_contents(settings),
+        transfers=Transfers(settings),
     )

@@ -11,9 +11,12 @@ import threading
 from sqlalchemy import Engine
 
 from dispatcher import chores
+from dispatcher.batch_intake import BatchIntake
+from dispatcher.batch_outputs import BatchOutputs, end_lines
 from dispatcher.chores import Chore
 from dispatcher.forgetting import keep_house
 from dispatcher.webhook_delivery import LOOK_EVERY_S, WebhookDelivery, tidy
+from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
@@ -25,10 +28,14 @@ log = logging.getLogger(__name__)
 
 def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
+    contents = open_contents(settings)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
         Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
         Chore("webhook log", 60.0, lambda _: tidy(engine)),
+        Chore("batch intake", 0.5, BatchIntake(engine, settings, contents).piece),
+        Chore("batch ends", 0.5, lambda _: end_lines(engine)),
+        Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),
     ]
 
 

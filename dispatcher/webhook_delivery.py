@@ -18,11 +18,12 @@ from standardwebhooks import Webhook
 
 from dispatcher import chores
 from dispatcher.safe_connection import DeliveryFailed, Door, Resolve, addresses, post
-from jobs.errors import DatabaseUnavailable, WebhookSecretSealed, WebhookUrlRefused
+from jobs.errors import DatabaseUnavailable
 from jobs.failpoints import reach
 from jobs.settings import Settings
 from jobs.webhooks import retention
 from jobs.webhooks.endpoints import Endpoints
+from jobs.webhooks.errors import WebhookSecretSealed, WebhookUrlRefused
 from jobs.webhooks.outbox import Answer, Due, Outbox
 from jobs.webhooks.secrets import Safe
 from jobs.webhooks.urls import Rules, check

@@ -3,6 +3,7 @@
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
+Errors of files and of erased content stand in `jobs/content_errors.py`.
 """
 
 from datetime import datetime
@@ -75,40 +76,16 @@ class UnknownResponse(LmaasError):
     code = "response_not_found"
 
 
+class UnknownBatch(LmaasError):
+    """No such batch for this tenant."""
+
+    code = "batch_not_found"
+
+
 class UnknownKey(LmaasError):
     """No such API key for this tenant."""
 
     code = "key_not_found"
-
-
-class UnknownWebhook(LmaasError):
-    """No such webhook for this tenant."""
-
-    code = "webhook_not_found"
-
-
-class UnknownDelivery(LmaasError):
-    """No such delivery of this webhook."""
-
-    code = "delivery_not_found"
-
-
-class WebhookUrlRefused(InvalidRequest):
-    """The URL of a webhook breaks a rule for where webhooks may lead."""
-
-    code = "webhook_url_refused"
-
-
-class TooManyWebhooks(InvalidRequest):
-    """The tenant has as many webhooks as it may have."""
-
-    code = "too_many_webhooks"
-
-
-class WebhookSecretSealed(LmaasError):
-    """A webhook's secret was sealed with a key that is not set here."""
-
-    code = "webhook_secret_sealed"
 
 
 class Unauthenticated(LmaasError):

@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs import replays, statements, worker_statements
+from jobs.batches import line_jobs
+from jobs.batches.envelopes import Chunk
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -26,6 +28,7 @@ from jobs.envelopes import (
 )
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
+from jobs.outcome_columns import columns
 from jobs.replays import Replay
 from jobs.shares import releases
 from jobs.states import CLASS_OFFSET_S, State
@@ -77,6 +80,17 @@ class TaskManager:
                 param="Idempotency-Key",
             )
         return UUID(str(known.job_id))
+
+    def submit_many(self, chunk: Chunk, lease_s: float) -> bool:
+        """Accepts the lines of a batch, and how far its file is read with them, all or
+        none. False, and nothing is added, if the batch is no longer held by who read
+        them, has another status, or has them already."""
+        return line_jobs.submit(self._engine, chunk, lease_s)
+
+    def cancel_lines(self) -> tuple[list[UUID], bool]:
+        """Cancels a bounded number of the lines of batches that are being cancelled;
+        returns which, and whether there may be more. Safe in several processes at once."""
+        return line_jobs.cancel(self._engine)
 
     def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or
@@ -139,7 +153,7 @@ class TaskManager:
         that is missing was a stale write and was discarded. A success whose
         cancel was requested is committed as `cancelled` with its text; a
         retryable failure goes back to the queue, after a pause."""
-        values = _columns(outcomes) | {
+        values = columns(outcomes) | {
             "worker_id": worker_id,
             "pause_s": _PAUSE_S,
             "longest_pause_s": _LONGEST_PAUSE_S,
@@ -199,21 +213,4 @@ def _values(job: NewJob) -> dict[str, Any]:
         "expires_after_s": job.times.expires_after_s,
         "deadline": job.times.deadline,
         "estimate_s": job.times.estimate_s,
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """Outcomes as one array for each column, for `unnest`."""
-    return {
-        "ids": [o.id for o in outcomes],
-        "attempts": [o.attempt for o in outcomes],
-        "states": [o.state.value for o in outcomes],
-        "reasons": [o.finish_reason for o in outcomes],
-        "codes": [o.error_code for o in outcomes],
-        "messages": [o.error_message for o in outcomes],
-        "texts": [o.text for o in outcomes],
-        "details": [json.dumps(o.details) if o.details else None for o in outcomes],
-        "tokens": [o.completion_tokens for o in outcomes],
-        "first_s": [o.first_token_age_s for o in outcomes],
-        "retryable": [o.retryable for o in outcomes],
     }

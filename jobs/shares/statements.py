@@ -27,7 +27,8 @@ def _by_class(values: dict[str, float]) -> str:
 _OFFSET_S = _by_class({name.value: offset for name, offset in CLASS_OFFSET_S.items()})
 _WEIGHT = _by_class({name.value: weight for name, weight in CLASS_WEIGHT.items()})
 
-_WAITING = "model = :model AND version = :version AND state = 'queued' AND released_at IS NULL"
+_WAITING = """model = :model AND version = :version
+  AND state = 'queued' AND released_at IS NULL AND NOT held"""
 
 # From flow to flow by the index, without reading the jobs between.
 _EVERY_FLOW = f"""
@@ -114,7 +115,7 @@ WITH mine AS (
   RETURNING epoch
 ), chosen AS MATERIALIZED (
   SELECT id FROM jobs WHERE id = ANY (CAST(:ids AS uuid[])) AND EXISTS (SELECT FROM mine)
-    AND state = 'queued' AND released_at IS NULL
+    AND state = 'queued' AND released_at IS NULL AND NOT held
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), charge AS (
   INSERT INTO fair_shares AS s (model, version, tenant_id, priority, virtual)

@@ -31,6 +31,7 @@ class Job:
     error_code: str | None
     replay_of: UUID | None
     webhook: bool = False
+    batch_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,28 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A row of `batches`."""
+
+    id: UUID
+    status: str
+    lines: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of `batch_lines`."""
+
+    batch_id: UUID
+    line: int
+    custom_id: str | None
+    job_id: UUID | None
+    refused: bool
+    same_as: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -101,6 +124,8 @@ class Ledger:
     keys: list[Key] = field(default_factory=list)
     tenants: dict[UUID, str] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
+    batches: dict[UUID, Batch] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -128,7 +153,8 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, webhook FROM jobs ORDER BY id",
+        "completion_tokens, finish_reason, error_code, replay_of, webhook, batch_id "
+        "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
     workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
@@ -138,6 +164,9 @@ def read_ledger(engine: Engine) -> Ledger:
     tenants = _rows(engine, "SELECT id, name FROM tenants")
     deliveries = _rows(engine, "SELECT id, tenant_id, lane, event_id, type, subject, state "
                                "FROM webhook_deliveries ORDER BY id")  # fmt: skip
+    batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
+    lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
+                          "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -146,6 +175,8 @@ def read_ledger(engine: Engine) -> Ledger:
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
         deliveries=[Delivery(*row) for row in deliveries],
+        batches={row.id: Batch(*row) for row in batches},
+        lines=[Line(*row) for row in lines],
     )
 
 

@@ -1,7 +1,7 @@
 """The fault matrix: which test proves which row.
 
 Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet (batches) come with these parts.
+parts that are not built yet come with these parts.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
@@ -85,7 +85,6 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "test_a_changed_version_is_corrupt_and_the_file_is_named"
         ),
     ),
-    ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
     ("slow, redirecting, rebinding webhook", "many"): (
         f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
         f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
@@ -94,6 +93,19 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",
         f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",
         ("tests/integration/test_webhook_delivery.py::test_a_slow_receiver_delays_itself_alone"),
+    ),
+    ("disk full", "upload, batch output"): (
+        f"{_STORE}::test_a_full_disk_leaves_nothing",
+        (
+            "tests/integration/test_batches.py::"
+            "test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later"
+        ),
+    ),
+    ("dirty 50,000-line batch and kills", "any"): (
+        (
+            "tests/acceptance/test_batches.py::"
+            "test_a_dirty_batch_survives_kills_of_its_housekeepers_between_any_two_lines"
+        ),
     ),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",
