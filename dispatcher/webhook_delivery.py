@@ -18,11 +18,12 @@ from standardwebhooks import Webhook
 
 from dispatcher import chores
 from dispatcher.safe_connection import DeliveryFailed, Door, Resolve, addresses, post
-from jobs.errors import DatabaseUnavailable, WebhookSecretSealed, WebhookUrlRefused
+from jobs.errors import DatabaseUnavailable
 from jobs.failpoints import reach
 from jobs.settings import Settings
 from jobs.webhooks import retention
 from jobs.webhooks.endpoints import Endpoints
+from jobs.webhooks.errors import WebhookSecretSealed, WebhookUrlRefused
 from jobs.webhooks.outbox import Answer, Due, Outbox
 from jobs.webhooks.secrets import Safe
 from jobs.webhooks.urls import Rules, check
@@ -64,6 +65,7 @@ class WebhookDelivery:
     def run(self, stopping: threading.Event) -> object:
         """Takes what is due, as far as there is room, and begins to tell it. `MORE`
         if there may be more."""
+        more = self._outbox.spread()
         with self._room:
             self._room.wait_for(lambda: self._free > 0, timeout=LOOK_EVERY_S)
             free = self._free
@@ -74,7 +76,7 @@ class WebhookDelivery:
             with self._room:
                 self._free -= 1
             threading.Thread(target=self._deliver, args=(due, stopping), name="webhook").start()
-        return chores.MORE if found else None
+        return chores.MORE if found or more else None
 
     def _deliver(self, due: Due, stopping: threading.Event) -> None:
         try:

@@ -14,10 +14,10 @@ from api.queries import Parameters
 from api.services import Services
 from api.webhook_presentation import delivery
 from api.webhook_schemas import DeliveryAnswer, DeliveryList, DeliveryReplayAnswer
-from jobs.errors import UnknownDelivery, UnknownWebhook
 from jobs.fields import Strict
 from jobs.keys import Scope
 from jobs.webhooks import log
+from jobs.webhooks.errors import UnknownDelivery, UnknownWebhook
 from jobs.webhooks.events import TEST_EVENT
 from jobs.webhooks.log import DeliveryFilter, Period
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Engine, TextClause, text
 
 from jobs.database import run
-from jobs.errors import TooManyWebhooks, UnknownWebhook
 from jobs.ids import new_id
 from jobs.webhooks import secrets
+from jobs.webhooks.errors import TooManyWebhooks, UnknownWebhook
 from jobs.webhooks.secrets import Safe
 
 MOST_ENDPOINTS = 20

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Engine, TextClause, text
 
 from jobs.database import run
-from jobs.errors import UnknownDelivery
 from jobs.ids import new_id
+from jobs.webhooks.errors import UnknownDelivery
 
 MOST_ATTEMPTS_SHOWN = 30
 MOST_REPLAYED = 10_000

@@ -1,4 +1,5 @@
-"""What is to be told and due now: leased by a process, then marked with what came of it.
+"""What is to be told: from the outbox to the receivers' deliveries, these leased by a
+process while they are due, then marked with what came of it.
 
 A lease is a token in the row, and the row's next time lies behind it: of a process
 that died the rows come back by themselves. Several processes may claim at once.
@@ -23,6 +24,7 @@ FAILING = "3 days"
 MOST_FAILURES = 10
 # Lanes that one claim looks at; the next claim goes on behind them.
 _MOST_LANES = 1_000
+_MOST_EVENTS = 1_000
 _START = UUID(int=0)
 
 
@@ -72,6 +74,12 @@ class Outbox:
         self._engine = engine
         self._lease_s = lease_s
         self._after = _START
+
+    def spread(self) -> bool:
+        """Writes a delivery for each receiver of what was announced; whether there
+        may be more of that."""
+        rows = run(self._engine, statements.SPREAD, {"at_once": _MOST_EVENTS})
+        return int(rows[0].events) == _MOST_EVENTS
 
     def claim(self, free: int) -> list[Due]:
         """Up to `free` due deliveries, those that waited longest first; none if

@@ -1,7 +1,7 @@
 """The tables of webhooks.
 
-A delivery is one event for one receiver: it is written by the statement that
-makes the event true, and is both the outbox and the log.
+What is to be told passes through the outbox; a delivery is one event for one
+receiver, due until it has ended and a line of the log after that.
 """
 
 from datetime import datetime
@@ -11,11 +11,13 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    Column,
     ForeignKey,
     Identity,
     Index,
     Integer,
     SmallInteger,
+    Table,
     Text,
     Uuid,
     text,
@@ -58,6 +60,19 @@ class SigningSecretRecord(Base):
     secret: Mapped[str] = mapped_column(Text)
     old_secret: Mapped[str | None] = mapped_column(Text)
     old_until: Mapped[datetime | None] = mapped_column(Moment)
+
+
+# What ended and is to be told: of a job its id, of anything else its type and its id as
+# clients know it. Taken out within a second; it has no key: nobody looks for one row.
+outbox = Table(
+    "webhook_outbox",
+    Base.metadata,
+    Column("tenant_id", Uuid, nullable=False),
+    Column("at", Moment, server_default=NOW, nullable=False),
+    Column("job_id", Uuid, nullable=True),
+    Column("type", Text, nullable=True),
+    Column("subject", Text, nullable=True),
+)
 
 
 class DeliveryRecord(Base):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from jobs.errors import WebhookSecretSealed
+from jobs.webhooks.errors import WebhookSecretSealed
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet

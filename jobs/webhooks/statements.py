@@ -1,6 +1,51 @@
-"""The SQL of the outbox: which deliveries are due, and what came of an attempt."""
+"""The SQL of the outbox: who is told of an event, what is due, what came of an attempt."""
 
 from sqlalchemy import text
+
+# A UUID of version 7, as `jobs.ids.new_id` makes them: sorted by time.
+_NEW_ID = """CAST(encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    PLACING substring(int8send(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS int8)) FROM 3)
+    FROM 1 FOR 6), 52, 1), 53, 1), 'hex') AS uuid)"""
+
+# It follows from what is told: the same for every receiver, attempt and replay.
+_EVENT_ID = """CAST(substr(encode(sha256(convert_to(t.type || ' ' || t.subject, 'UTF8')), 'hex'),
+    1, 32) AS uuid)"""
+
+# An event leaves the outbox with the statement that writes a delivery for each of
+# its receivers. A background response has events by its own id beside its job's.
+SPREAD = text(f"""
+WITH event AS MATERIALIZED (
+  DELETE FROM webhook_outbox WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM webhook_outbox LIMIT :at_once FOR UPDATE SKIP LOCKED)) RETURNING *
+), told AS MATERIALIZED (
+  SELECT e.tenant_id, e.at, 'job.' || j.state AS type, CAST(j.id AS text) AS subject,
+         i.webhook AS own
+  FROM event e JOIN jobs j ON j.id = e.job_id JOIN job_inputs i ON i.job_id = j.id
+  UNION ALL
+  SELECT e.tenant_id, e.at,
+         'response.' || CASE WHEN j.state = 'cancelled' THEN 'cancelled'
+                             WHEN j.state <> 'succeeded' THEN 'failed'
+                             WHEN j.finish_reason = 'length' THEN 'incomplete'
+                             ELSE 'completed' END,
+         'resp_' || replace(CAST(j.id AS text), '-', ''), NULL
+  FROM event e JOIN jobs j ON j.id = e.job_id JOIN job_inputs i ON i.job_id = j.id
+  WHERE i.asked @> '{{"route": "responses", "background": true}}'
+  UNION ALL
+  SELECT e.tenant_id, e.at, e.type, e.subject, NULL FROM event e WHERE e.job_id IS NULL
+), spread AS (
+  INSERT INTO webhook_deliveries
+    (id, tenant_id, endpoint_id, url, lane, event_id, type, subject, created_at)
+  SELECT {_NEW_ID}, t.tenant_id, r.endpoint_id, r.url, r.lane, {_EVENT_ID}, t.type, t.subject, t.at
+  FROM told t CROSS JOIN LATERAL (
+    SELECT w.id AS endpoint_id, NULL::text AS url, w.id AS lane FROM webhook_endpoints w
+    WHERE w.tenant_id = t.tenant_id AND w.disabled_at IS NULL AND t.type = ANY (w.events)
+    UNION ALL
+    SELECT NULL, t.own ->> 'url', CAST(t.own ->> 'lane' AS uuid)
+    WHERE t.own -> 'events' ? t.type
+  ) r ORDER BY t.at
+)
+SELECT count(*) AS events FROM event
+""")  # noqa: S608 - only constants are joined
 
 # Of two processes that claim at once one goes away, so the bounds hold for both.
 ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('lmaas.webhooks', 0)) AS alone")

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from jobs.errors import WebhookUrlRefused
 from jobs.settings import Settings
+from jobs.webhooks.errors import WebhookUrlRefused
 from jobs.webhooks.events import LONGEST_URL, JobWebhook
 
 Address = IPv4Address | IPv6Address

@@ -41,6 +41,14 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenants.id"), primary_key=True),
         *_secrets(),
     )
+    op.create_table(
+        "webhook_outbox",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        _moment("at", now=True),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("type", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+    )
     _deliveries()
     op.create_table(
         "webhook_attempts",
@@ -117,6 +125,7 @@ def downgrade() -> None:
     for table in (
         "webhook_attempts",
         "webhook_deliveries",
+        "webhook_outbox",
         "webhook_signing_secrets",
         "webhook_endpoints",
     ):

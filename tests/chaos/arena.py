@@ -27,7 +27,7 @@ from tests.chaos.checker import LASTING_KEYS, Evidence, Told, Verdict, check
 from tests.chaos.client import LoggedClient
 from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.history import History
-from tests.chaos.ledger import read_ledger, redis_contents, unfinished
+from tests.chaos.ledger import read_ledger, redis_contents, unannounced, unfinished
 from tests.conditions import eventually
 from tests.stack import Stack
 
@@ -159,6 +159,7 @@ class Arena:
         meanwhile bells wait in its queues; in the end they must not.
         """
         eventually(lambda: unfinished(self.engine) == 0, within_s=30, what="all jobs ended")
+        eventually(lambda: unannounced(self.engine) == 0, within_s=30, what="an empty outbox")
         with Redis.from_url(self.valkey.url, decode_responses=True) as redis:
             if not bells_may_wait:
                 eventually(lambda: not redis.exists("model.echo.1"), within_s=30)

@@ -186,6 +186,11 @@ def unfinished(engine: Engine) -> int:
     return int(_rows(engine, query)[0][0])
 
 
+def unannounced(engine: Engine) -> int:
+    """Ends that no housekeeper has spread to their receivers yet."""
+    return int(_rows(engine, "SELECT count(*) FROM webhook_outbox")[0][0])
+
+
 def redis_contents(redis: Redis) -> dict[str, str]:
     """Every key and its value as text, whatever its type."""
     found = {}

@@ -105,14 +105,14 @@ def honest_ledger() -> Ledger:
 def a_delivery(**more: Any) -> Delivery:
     given: dict[str, Any] = {
         "id": UUID(int=31), "tenant_id": TENANT, "lane": UUID(int=32), "event_id": UUID(int=33),
-        "type": "job.succeeded", "subject": str(FIRST), "state": "delivered",
+        "type": "job.succeeded", "subject": str(SECOND), "state": "delivered",
     }  # fmt: skip
     return Delivery(**(given | more))
 
 
 def told(**more: Any) -> Told:
-    """What the receiver of the first job's webhook got."""
-    given = {"event": f"evt_{UUID(int=33).hex}", "type": "job.succeeded", "subject": str(FIRST),
+    """What the receiver of the second job's webhook got."""
+    given = {"event": f"evt_{UUID(int=33).hex}", "type": "job.succeeded", "subject": str(SECOND),
              "state_then": "succeeded"}  # fmt: skip
     return Told(**(given | more))
 

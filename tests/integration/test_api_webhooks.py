@@ -59,6 +59,7 @@ def cancelled(door: FrontDoor, **changes: Any) -> str:
     """The id of a job that is cancelled."""
     id = door.accepted(**changes).id
     assert door.send("POST", f"/v1/jobs/{id}/cancel").status_code == 200
+    Outbox(door.engine, 45).spread()
     return id
 
 

@@ -28,11 +28,11 @@ from svix.webhooks import Webhook as SvixWebhook
 from dispatcher.safe_connection import Resolve, addresses
 from dispatcher.webhook_delivery import WebhookDelivery
 from jobs.database import open_engine
-from jobs.errors import WebhookSecretSealed
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
 from jobs.webhooks import log
 from jobs.webhooks.endpoints import Endpoint, Endpoints
+from jobs.webhooks.errors import WebhookSecretSealed
 from jobs.webhooks.events import EVENTS, TEST_EVENT, JobWebhook
 from jobs.webhooks.log import Delivery, DeliveryFilter
 from jobs.webhooks.secrets import Safe

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.errors import WebhookUrlRefused
+from jobs.webhooks.errors import WebhookUrlRefused
 from jobs.webhooks.events import JobWebhook
 from jobs.webhooks.urls import Rules, Target, check, is_allowed, of_job
 
