@@ -21,7 +21,7 @@ SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races chaos chaos-echo chaos-smollm2 \
-    bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
+    proof-batch-dirty proof-batch-smollm2 bench-batch bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ chaos-echo: $(VENV)/.installed-dev ## 1,000 jobs; a worker killed every 5 s, Red
 chaos-smollm2: $(VENV)/.installed-dev $(MODEL)/config.json ## SmolLM2 for 5 minutes, a worker killed every minute
 	$(BIN)/python -m tests.chaos.long_run smollm2 --duration 300 --model $(MODEL) $(SEEDED)
 
+proof-batch-dirty: $(VENV)/.installed-dev ## a dirty batch of 50,000 lines, its housekeeper killed again and again
+	$(BIN)/python -m tests.chaos.long_run.batches dirty $(SEEDED)
+
+proof-batch-smollm2: $(VENV)/.installed-dev $(MODEL)/config.json ## 500 lines on SmolLM2, its worker killed twice
+	$(BIN)/python -m tests.chaos.long_run.batches smollm2 --model $(MODEL) $(SEEDED)
+
 bench: bench-queue bench-engine ## the two benchmarks of this machine
 
 bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
@@ -66,6 +72,9 @@ bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and C
 
 bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows in the table
 	$(BIN)/python -m benchmarks.backlog
+
+bench-batch: $(VENV)/.installed ## lines per second of batches, and the memory of every process
+	$(BIN)/python -m benchmarks.batch_throughput
 
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)

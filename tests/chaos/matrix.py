@@ -1,7 +1,7 @@
 """The fault matrix: which test proves which row.
 
 Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet (webhooks, batches) come with these parts.
+parts that are not built yet (webhooks) come with these parts.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
@@ -83,7 +83,19 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "test_a_changed_version_is_corrupt_and_the_file_is_named"
         ),
     ),
-    ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
+    ("disk full", "upload, batch output"): (
+        f"{_STORE}::test_a_full_disk_leaves_nothing",
+        (
+            "tests/integration/test_batches.py::"
+            "test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later"
+        ),
+    ),
+    ("dirty 50,000-line batch and kills", "any"): (
+        (
+            "tests/acceptance/test_batches.py::"
+            "test_a_dirty_batch_survives_kills_of_its_housekeepers_between_any_two_lines"
+        ),
+    ),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",
         f"{_ECHO}::test_forged_bells_are_no_ops",

@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from jobs.batches.states import BATCH_TERMINAL, BATCH_TRANSITIONS, BatchState, before
+from tests.conditions import ROOT
 
 # The newest copy; a revision that changes it is named here.
 GUARD: str = import_module("migrations.versions.0017_live_batches").GUARD
@@ -17,6 +18,12 @@ def test_every_state_of_a_batch_has_a_row_in_the_table() -> None:
 
 def test_a_batch_ends_in_one_of_four_states() -> None:
     assert {s.value for s in BATCH_TERMINAL} == {"completed", "failed", "expired", "cancelled"}
+
+
+def test_the_graph_of_the_page_is_the_table() -> None:
+    page = (ROOT / "docs" / "batches.md").read_text()
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+)$", page, re.MULTILINE))
+    assert drawn == {(a.value, b.value) for a, ends in BATCH_TRANSITIONS.items() for b in ends}
 
 
 def test_postgres_guards_the_graph_of_the_table() -> None:
