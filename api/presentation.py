@@ -41,6 +41,7 @@ def job(view: JobView) -> dict[str, Any]:
         "replay_of": None if view.replay_of is None else str(view.replay_of),
         "batch": None if view.batch_id is None else batch_name(view.batch_id),
         "cancel_requested": view.cancel_requested,
+        "erased_at": maybe(view.erased_at),
         "result": _result(view),
         "error": _error(view),
         "timings": {

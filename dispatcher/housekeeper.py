@@ -18,11 +18,13 @@ from dispatcher.batch_retries import BatchRetries
 from dispatcher.batch_steering import hold_strays, settle_lines
 from dispatcher.chores import Chore
 from dispatcher.forgetting import keep_house
+from dispatcher.upkeep import erase_results, keep_files
 from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
 from jobs.settings import Settings, load
+from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
 
 log = logging.getLogger(__name__)
@@ -30,9 +32,11 @@ log = logging.getLogger(__name__)
 
 def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
-    contents = open_contents(settings)
+    contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("files", 30.0, lambda _: keep_files(engine, contents)),
+        Chore("retention", 60.0, lambda _: erase_results(manager)),
         Chore("batch intake", 0.5, BatchIntake(engine, settings, contents).piece),
         Chore("batch ends", 0.5, lambda _: end_lines(engine)),
         Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),

@@ -20,7 +20,7 @@ from jobs.idempotency import claim
 from jobs.ids import new_id
 
 __all__ = [
-    "Page", "StoredFile", "create", "delete", "expire", "file_id", "file_name", "get", "keep",
+    "Page", "StoredFile", "create", "delete", "file_id", "file_name", "get", "keep",
     "list_files", "read",
 ]  # fmt: skip
 
@@ -52,7 +52,7 @@ _NEWEST_FIRST = text(_LIST.format(than="<", order="DESC"))
 _OLDEST_FIRST = text(_LIST.format(than=">", order="ASC"))
 
 # What a client wrote goes: the bytes, their sum, the name. The tombstone stays.
-_ERASE = """
+ERASE = """
 ), erased AS (
   UPDATE files SET erased_at = clock_timestamp(), filename = '', sha256 = NULL
   FROM chosen WHERE files.id = chosen.id AND erased_at IS NULL
@@ -69,15 +69,7 @@ SELECT tenant_id, content_id FROM erased
 _DELETE = text(f"""
 WITH chosen AS (
   SELECT id FROM files WHERE id = :id AND tenant_id = :tenant_id
-{_ERASE}""")  # noqa: S608 - only constants are joined
-
-_EXPIRE = text(f"""
-WITH chosen AS MATERIALIZED (
-  SELECT id FROM files WHERE erased_at IS NULL AND expires_at <= clock_timestamp()
-  ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED
-{_ERASE}""")  # noqa: S608 - only constants are joined
-
-_MOST_EXPIRED = 100
+{ERASE}""")  # noqa: S608 - only constants are joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +202,3 @@ def delete(engine: Engine, contents: Contents, tenant_id: UUID, file_id: UUID) -
     get(engine, tenant_id, file_id)
     erased = run(engine, _DELETE, {"id": file_id, "tenant_id": tenant_id})
     loose.take_away(engine, contents, erased)
-
-
-def expire(engine: Engine, contents: Contents) -> bool:
-    """Erases files whose time is over, a bounded piece of them; True if more may
-    wait. Safe in several processes at once."""
-    erased = run(engine, _EXPIRE, {"most": _MOST_EXPIRED})
-    loose.take_away(engine, contents, erased)
-    return len(erased) >= _MOST_EXPIRED

@@ -25,6 +25,7 @@ from jobs.envelopes import (
     Outcome,
     Released,
 )
+from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
 from jobs.outcome_columns import columns
@@ -42,7 +43,7 @@ MOST_ATTEMPTS = 25
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager(TaskLines):
+class TaskManager(TaskLines, Erasing):
     """See the module, and `TaskLines` for lines of batches. All methods raise
     `DatabaseUnavailable` when Postgres is away."""
 

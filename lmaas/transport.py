@@ -82,8 +82,8 @@ class Transport:
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers. Bytes are sent as they are,
-        `form` as multipart/form-data: pairs of a file's name and an open file, or texts.
+        """The JSON object that the server answers to a `body` (bytes are sent as they are),
+        or to a `form` whose `data` are its fields and whose `files` are sent as they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
@@ -91,16 +91,14 @@ class Transport:
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
         content = body if body is None or isinstance(body, bytes) else _encode(body)
-        files = {name: value for name, value in (form or {}).items() if isinstance(value, tuple)}
         request = self._http.build_request(
             method,
             path,
             content=content,
-            data={name: value for name, value in (form or {}).items() if name not in files},
-            files=files or None,
             params=query,
             headers={**_JSON, **(headers or {})} if content else headers,
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
+            **(form or {}),
         )
         deadline = time.monotonic() + self._patience_s
         for attempt in itertools.count():
@@ -114,18 +112,31 @@ class Transport:
         raise AssertionError("unreachable: the count has no end")
 
     @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The bytes that the server answers, as they come. Raises what `request` raises,
+        and tries no second time: who reads knows what was there before."""
+        with self._open(path, None, 60) as answer:
+            yield answer.iter_bytes()
+
+    @contextmanager
     def lines(
         self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
     ) -> Iterator[Iterator[str]]:
-        """The lines of an answer as they come, for as long as it lasts. One try:
-        whoever reads knows where to go on. Raises as `request` does."""
+        """The same as lines of text, for as long as they come."""
+        with self._open(path, headers, read_timeout_s) as answer:
+            yield answer.iter_lines()
+
+    @contextmanager
+    def _open(
+        self, path: str, headers: Mapping[str, str] | None, read_timeout_s: float
+    ) -> Iterator[httpx2.Response]:
         timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)
         try:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()
                     raise _failure(answer)
-                yield answer.iter_lines()
+                yield answer
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 

@@ -35,6 +35,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    content_errors.JobErased: HTTPStatus.GONE,
+    content_errors.JobNotEnded: HTTPStatus.CONFLICT,
     content_errors.TooManyTransfers: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -8,11 +8,13 @@ _DOORS = "tests/chaos/test_doors_killed.py"
 _WORKERS = "tests/chaos/test_worker_killed.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
+_FILES = "tests/chaos/test_files_cut_short.py"
 _STORE = "tests/integration/test_model_store_faults.py"
 
 MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ("web SIGKILL", "around COMMIT"): (
         f"{_DOORS}::test_a_web_process_killed_around_commit_loses_and_doubles_no_job",
+        f"{_FILES}::test_a_front_door_that_dies_leaves_a_whole_file_or_none",
     ),
     ("dispatcher SIGKILL, two running", "between publish and mark"): (
         f"{_DOORS}::test_dispatchers_killed_between_release_commit_and_ring_strand_no_job",
@@ -84,6 +86,7 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
         ),
     ),
     ("disk full", "upload, batch output"): (
+        f"{_FILES}::test_a_full_disk_takes_no_part_of_a_file",
         f"{_STORE}::test_a_full_disk_leaves_nothing",
         (
             "tests/integration/test_batches.py::"

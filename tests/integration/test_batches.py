@@ -515,3 +515,19 @@ def test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later(
     rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")  # a while later
     bench.finish()
     assert len(bench.content(bench.answer(name)["output_file_id"])) == 50
+
+
+def test_an_answer_that_was_erased_before_the_files_were_written_says_so(
+    bench: BatchBench,
+) -> None:
+    name = bench.create(bench.file([chat_line("kept"), chat_line("erased")]))
+    bench.take_in()
+    bench.run()
+    [job] = rows(bench.engine, "SELECT job_id FROM batch_lines WHERE batch_id = :id "
+                 "AND line = 2", id=batch_id(name))  # fmt: skip
+    bench.door.manager.erase(bench.door.tenant_id, job.job_id)
+    bench.finish()
+    first, second = bench.content(bench.answer(name)["output_file_id"])
+    assert (first["custom_id"], first["response"]["status_code"]) == ("kept", 200)
+    assert (second["custom_id"], second["response"]["status_code"]) == ("erased", 410)
+    assert line_code(second) == "job_erased"

@@ -51,6 +51,8 @@ PROMISED = {
     "upload_not_found": HTTPStatus.NOT_FOUND,
     "upload_ended": HTTPStatus.BAD_REQUEST,
     "too_many_transfers": HTTPStatus.SERVICE_UNAVAILABLE,
+    "job_erased": HTTPStatus.GONE,
+    "job_not_ended": HTTPStatus.CONFLICT,
     "file_gone": HTTPStatus.GONE,
     "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
