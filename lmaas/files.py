@@ -1,6 +1,7 @@
 """Files on the server, seen from outside: brought and fetched piece by piece."""
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,10 +43,11 @@ class Files:
         purpose: str = "batch",
         filename: str | None = None,
         expires_after_s: int | None = None,
+        idempotency_key: str | None = None,
     ) -> File:
         """Brings a file, from a path or an open one that can be read again. `purpose`
         is batch, user_data, evals or fine-tune; it lives an hour to 30 days, or until
-        it is deleted. An answer that is lost on the way may leave a file of that name."""
+        it is deleted. Sent again with the same key it is the same file."""
         with _opened(source) as file:
             name = filename or Path(str(getattr(file, "name", "") or "file")).name
             fields = {"purpose": purpose}
@@ -55,7 +57,8 @@ class Files:
             return read_file(
                 self._transport.request(
                     "POST", "/v1/files", form={"data": fields, "files": {"file": (name, file)}},
-                    read_timeout_s=_UPLOAD_S, repeatable=False,
+                    headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
+                    read_timeout_s=_UPLOAD_S,
                 )
             )  # fmt: skip
 

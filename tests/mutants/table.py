@@ -15,6 +15,7 @@ _LOOPS = "tests/integration/test_dispatcher_loops.py"
 _TIMES = "tests/integration/test_times_and_retries.py"
 _FAIR = "tests/integration/test_fair_release.py"
 _DURABLE = "tests/integration/test_durability.py"
+_LIVE = "tests/integration/test_live_batches.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _KILLED = "tests/chaos/test_worker_killed.py"
@@ -440,4 +441,37 @@ CONTENT = (
     ),
 )  # fmt: skip
 
-MUTANTS = CONTENT + WEBHOOKS + TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+LIVE_BATCHES = (
+    Mutant(
+        "events-horizon", "who follows a batch is told only what nothing can come before",
+        "jobs/batches/endings.py",
+        "(w.everything OR txid <", "(true OR txid <",
+        (f"{_LIVE}::test_a_line_that_is_committed_late_is_not_passed_over",),
+    ),
+    Mutant(
+        "endings-lock", "a line that joins a run waits for its end, or is found by it",
+        "migrations/versions/0017_live_batches.py",
+        "state IN ('queued', 'running') FOR SHARE;", "state IN ('queued', 'running');",
+        (f"{_LIVE}::test_a_line_that_joins_a_run_at_its_very_end_is_told_of",),
+    ),
+    Mutant(
+        "held", "a line that comes into a paused batch is held",
+        "jobs/batches/line_statements.py",
+        "b.expires_at, b.expires_at, b.paused", "b.expires_at, b.expires_at, false",
+        (f"{_LIVE}::test_lines_of_a_paused_batch_come_in_held",),
+    ),
+    Mutant(
+        "resumed-anew", "a line in another class has no claim on turns that others took",
+        "jobs/batches/line_moves.py",
+        "ELSE greatest(j.floor,", "ELSE least(j.floor,",
+        (f"{_LIVE}::test_in_another_class_a_line_comes_anew",),
+    ),
+    Mutant(
+        "slow-reader", "a reader that does not read is not given more",
+        "api/batch_hub.py",
+        "if not one.told and not one.over]", "if not one.over]",
+        (f"{_LIVE}::test_a_reader_that_does_not_read_holds_up_nobody_and_is_told_all_later",),
+    ),
+)  # fmt: skip
+
+MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS + CONTENT + WEBHOOKS + LIVE_BATCHES
