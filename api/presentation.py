@@ -68,6 +68,7 @@ def _result(view: JobView) -> dict[str, Any] | None:
             "total_tokens": view.prompt_tokens + completion,
         },
         "logprobs": choices[0].logprobs,
+        "prompt_logprobs": view.prompt_logprobs,
         "choices": [asdict(choice) for choice in choices] if len(choices) > 1 else None,
     }
 
