@@ -24,7 +24,7 @@ from jobs.settings import Settings
 _MOST_ENTRIES = 4_096
 # What one attempt's stream may hold, in characters: text and packed logprobs. The
 # rest is told from the result.
-MOST_STREAMED = 4_000_000
+MOST_STREAMED = 1_000_000
 # About what a packed likelihood takes: its piece, its logprob, and base64.
 _LIKELIHOOD = 15
 # A reader that comes back within this time still finds what it missed.

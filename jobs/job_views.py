@@ -111,11 +111,6 @@ class JobView:
         return [] if self.text is None else choices(self.text, self.finish_reason, self.details)
 
     @property
-    def prompt_logprobs(self) -> list[dict[str, Any]] | None:
-        """Those of its prompt's tokens, if they were asked for and its result has them."""
-        return (self.details or {}).get("prompt_logprobs")
-
-    @property
     def is_terminal(self) -> bool:
         """Whether nothing will change any more."""
         return State(self.state) in TERMINAL

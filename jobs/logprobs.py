@@ -34,18 +34,18 @@ def unforetold(piece: bytes) -> TokenLogprobs:
     return TokenLogprobs(Likelihood(piece, math.nan))
 
 
-def told(entry: TokenLogprobs) -> dict[str, Any]:
+def shown(entry: TokenLogprobs) -> dict[str, Any]:
     """An entry as results hold it."""
-    return _shown(entry.chosen) | {"top_logprobs": [_shown(one) for one in entry.top]}
+    return _likelihood(entry.chosen) | {"top_logprobs": [_likelihood(one) for one in entry.top]}
 
 
-def told_of_prompt(entries: Sequence[TokenLogprobs]) -> list[dict[str, Any]]:
+def shown_of_prompt(entries: Sequence[TokenLogprobs]) -> list[dict[str, Any]]:
     """A prompt's entries as results hold them; the first has a logprob of null."""
-    shown = [told(entry) for entry in entries]
-    return [shown[0] | {"logprob": None}, *shown[1:]]
+    first, *others = (shown(entry) for entry in entries)
+    return [first | {"logprob": None}, *others]
 
 
-def _shown(likelihood: Likelihood) -> dict[str, Any]:
+def _likelihood(likelihood: Likelihood) -> dict[str, Any]:
     text = likelihood.piece.decode("utf-8", "replace")
     return {
         "token": text.replace("\x00", "\ufffd"),  # Postgres holds no NUL

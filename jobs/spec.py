@@ -49,15 +49,14 @@ class Message(Strict):
 
 
 TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_IDS)]
 
 
 class GenerateInput(Strict):
     """Input of `generate`: the model continues the prompt as it stands, a text or
     the token ids of one."""
 
-    prompt_token_ids: (
-        Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_IDS)] | None
-    ) = None
+    prompt_token_ids: TokenIds | None = None
     prompt: FilledText | None = Field(default=None, validate_default=True)
 
     @field_validator("prompt")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.logprobs import TokenLogprobs, told, told_of_prompt
+from jobs.logprobs import TokenLogprobs, shown, shown_of_prompt
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,7 +42,7 @@ def details(
     """What a result holds beside its first text: all `choices` if several were
     asked for, the `logprobs` of its tokens and those of its `prompt` if they were;
     else nothing."""
-    read = {"prompt_logprobs": told_of_prompt(prompt)} if prompt else {}
+    read = {"prompt_logprobs": shown_of_prompt(prompt)} if prompt else {}
     if several:
         return read | {
             "choices": [
@@ -55,4 +55,4 @@ def details(
 
 
 def _logprobs(choice: Completion, wanted: bool) -> dict[str, Any]:
-    return {"logprobs": [told(entry) for entry in choice.logprobs]} if wanted else {}
+    return {"logprobs": [shown(entry) for entry in choice.logprobs]} if wanted else {}

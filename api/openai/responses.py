@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Literal
-from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -16,12 +15,12 @@ from api.openai.answers import ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
-from api.openai.response_shapes import Asked, asked, is_stored, response
+from api.openai.response_items import ResponsePath
+from api.openai.response_shapes import asked, response
+from api.openai.stored import Messages, check_length, continued, found
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
-from jobs import job_views
-from jobs.errors import UnknownResponse
 from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.spec import Submit, Task
@@ -35,12 +34,6 @@ _NAMES = {
     "task": "model",
     "parameters.max_tokens": "max_output_tokens",
 }
-
-
-class ResponsePath(Parameters):
-    """The id of a response."""
-
-    response_id: str
 
 
 class ResponseQuery(Parameters):
@@ -71,8 +64,9 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: ResponseObject, **ENDINGS},
     )  # fmt: skip
     def create(body: ResponseRequest) -> Response:
-        kept = asked(body)
-        work = Work(services, auth.require(Scope.JOBS), [_submit(body)], _NAMES, kept)
+        asking, kept = auth.require(Scope.JOBS), asked(body)
+        before = continued(services, asking.tenant_id, body.previous_response_id)
+        work = Work(services, asking, [_submit(body, before)], _NAMES, kept)
         if body.stream:
             return work.stream(
                 lambda views: ResponseStory(services, views[0], kept, -1).tell(),
@@ -92,7 +86,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def read(path: ResponsePath, query: ResponseQuery) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
-        view, kept = _found(services, tenant_id, path.response_id)
+        view, kept = found(services, tenant_id, path.response_id)
         if not query.stream:
             return presentation.answer(response(view, kept))
         after = -1 if query.starting_after is None else query.starting_after
@@ -104,20 +98,22 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def cancel(path: ResponsePath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
-        view, kept = _found(services, tenant_id, path.response_id)
+        view, kept = found(services, tenant_id, path.response_id)
         with services.notifier.waiter(view.id) as waiter:
             job_requests.cancel(services, tenant_id, view.id)
-            view, _ = _found(services, tenant_id, path.response_id)
+            view, _ = found(services, tenant_id, path.response_id)
             if waiter is not None and not view.is_terminal:
                 view = waiter.wait(_CANCEL_S) or view
         return presentation.answer(response(view, kept))
 
 
-def _submit(body: ResponseRequest) -> Submit:
+def _submit(body: ResponseRequest, before: Messages) -> Submit:
+    messages = body.messages(before)
+    check_length(messages)
     return Submit(
         task=Task.CHAT.value,
         model=body.model,
-        input={"messages": body.messages()},
+        input={"messages": messages},
         parameters=body.parameters(body.max_output_tokens),
         priority=body.priority,
         metadata=body.metadata or {},
@@ -130,18 +126,3 @@ def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response
         if held.enter_context(services.notifier.waiter(view.id)) is None:
             raise too_many()
         return sse.respond(sse.until_an_error(lines, "error"), held.pop_all())
-
-
-def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
-    """A response that was stored, of this tenant. Raises `UnknownResponse`."""
-    prefix, _, number = text.partition("_")
-    unknown = UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
-    try:
-        id = UUID(hex=number)
-    except ValueError:
-        raise unknown from None
-    view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
-    kept = None if view is None else job_views.asked(services.engine, id)
-    if view is None or kept is None or not is_stored(kept):
-        raise unknown
-    return view, kept

@@ -33,7 +33,7 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
         Submit(
             task=Task.GENERATE.value,
             model=body.model,
-            input={"prompt": prompt},
+            input={"prompt" if isinstance(prompt, str) else "prompt_token_ids": prompt},
             parameters=body.job_parameters(),
             priority=body.priority,
             stream=bool(body.stream),

@@ -162,13 +162,13 @@ def test_the_logprobs_of_prompts_equal_a_full_forward(
 ) -> None:
     exact = TokenBytes(renderer.tokenizer)
     driver = Driver(running)
-    beside = driver.add(chats[4], 12)
+    beside = driver.add(chats[4][:20], 3)
     asked = {
         driver.add(chat, most, prompt_logprobs=5): chat
-        for chat, most in zip((chats[0], chats[2], chats[20]), (0, 1, 0), strict=True)
+        for chat, most in ((chats[0][:40], 1), (chats[20][:150], 0))
     }
     found = driver.finish()
-    assert found[beside].tokens == 12
+    assert found[beside].tokens == 3
     for id, chat in asked.items():
         told = found[id].prompt_logprobs
         assert [entry.chosen.piece for entry in told] == [exact.of(token) for token in chat]

@@ -41,6 +41,7 @@ PROMISED = {
     "deadline_unmeetable": HTTPStatus.CONFLICT,
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "previous_response_not_found": HTTPStatus.BAD_REQUEST,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
