@@ -33,6 +33,8 @@ _NAMES = {
     "input.messages": "input",
     "task": "model",
     "parameters.max_tokens": "max_output_tokens",
+    "parameters.response_format": "text.format",
+    "parameters.logprobs": "top_logprobs",
 }
 
 
