@@ -100,6 +100,7 @@ def test_a_client_that_leaves_before_a_whole_answer_cancels_its_jobs(
         gone = eventually(partial(ended, stack, id), within_s=3)
         assert gone["status"] == "cancelled"
         assert gone["result"]["usage"]["completion_tokens"] < len(LONG)
+    assert "Traceback" not in stack.log("web")
 
 
 def test_with_an_idempotency_key_the_jobs_go_on_and_are_found_again(
