@@ -118,9 +118,9 @@ class PromptRenderer:
             )
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of a prompt's token ids, special tokens included."""
+        """The text of a prompt's token ids, special tokens included; U+FFFD for NUL."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
-        return text
+        return text.replace("\x00", "\ufffd")
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""

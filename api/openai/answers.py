@@ -185,3 +185,11 @@ class InputItems(Answer):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class ResponseDeleted(Answer):
+    """The response's content is gone."""
+
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]

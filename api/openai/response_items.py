@@ -8,12 +8,12 @@ from pydantic import Field
 
 from api import auth, presentation
 from api.openai.answers import InputItems
-from api.openai.response_shapes import part
 from api.openai.stored import found, items
 from api.queries import Parameters
 from api.services import Services
 from jobs.errors import InvalidRequest
 from jobs.keys import Scope
+from routing.openai.response_shapes import part
 
 
 class ResponsePath(Parameters):

@@ -1,4 +1,4 @@
-"""/v1/responses: create, read, follow, cancel."""
+"""/v1/responses: create, read, follow, cancel, delete."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,31 +11,24 @@ from pydantic_core import PydanticCustomError
 
 from api import auth, job_requests, presentation
 from api.openai import sse
-from api.openai.answers import ResponseObject
+from api.openai.answers import ResponseDeleted, ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
 from api.openai.response_items import ResponsePath
-from api.openai.response_shapes import asked, response
-from api.openai.stored import Messages, check_length, continued, found
+from api.openai.stored import check_length, continued, found
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
 from jobs.job_views import JobView
 from jobs.keys import Scope
-from jobs.spec import Submit, Task
 from jobs.states import State
+from routing.openai import submits
 from routing.openai.response_requests import ResponseRequest
+from routing.openai.response_shapes import asked, response
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
-_NAMES = {
-    "input.messages": "input",
-    "task": "model",
-    "parameters.max_tokens": "max_output_tokens",
-    "parameters.response_format": "text.format",
-    "parameters.logprobs": "top_logprobs",
-}
 
 
 class ResponseQuery(Parameters):
@@ -68,7 +61,9 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     def create(body: ResponseRequest) -> Response:
         asking, kept = auth.require(Scope.JOBS), asked(body)
         before = continued(services, asking.tenant_id, body.previous_response_id)
-        work = Work(services, asking, [_submit(body, before)], _NAMES, kept)
+        submit = submits.of_response(body, before)
+        check_length(submit)
+        work = Work(services, asking, [submit], submits.RESPONSE_NAMES, kept)
         if body.stream:
             return work.stream(
                 lambda views: ResponseStory(services, views[0], kept, -1).tell(),
@@ -108,19 +103,15 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
                 view = waiter.wait(_CANCEL_S) or view
         return presentation.answer(response(view, kept))
 
-
-def _submit(body: ResponseRequest, before: Messages) -> Submit:
-    messages = body.messages(before)
-    check_length(messages)
-    return Submit(
-        task=Task.CHAT.value,
-        model=body.model,
-        input={"messages": messages},
-        parameters=body.parameters(body.max_output_tokens),
-        priority=body.priority,
-        metadata=body.metadata or {},
-        stream=bool(body.stream),
-    )
+    @routes.delete(
+        "/responses/<response_id>", summary="Erase a response (OpenAI)",
+        responses={200: ResponseDeleted},
+    )  # fmt: skip
+    def delete_response(path: ResponsePath) -> Response:
+        view, _ = found(services, auth.require(Scope.JOBS).tenant_id, path.response_id)
+        job_requests.erase(services, view)
+        gone = {"id": path.response_id, "object": "response", "deleted": True}
+        return presentation.answer(gone)
 
 
 def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response:

@@ -3,20 +3,24 @@
 from typing import Any
 from uuid import UUID
 
-from api.openai.response_shapes import Asked, is_stored
+from api.job_lookup import erased
 from api.services import Services
 from jobs import job_inputs, job_views
 from jobs.errors import InvalidRequest, UnknownPreviousResponse, UnknownResponse
 from jobs.job_views import JobView
-from jobs.spec import MAX_MESSAGES
+from jobs.spec import MAX_MESSAGES, Submit
 from jobs.states import State
+from routing.openai.response_shapes import Asked, is_stored
 
 Messages = list[dict[str, Any]]
 
 
 def found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
-    """A response that was stored, of this tenant. Raises `UnknownResponse`."""
-    stored = _stored(services, tenant_id, text)
+    """A response that was stored, of this tenant. Raises `UnknownResponse` or `JobErased`."""
+    view = _view(services, tenant_id, text)
+    if view is not None and view.erased_at is not None:
+        raise erased(view, view.erased_at)
+    stored = _stored(services, view)
     if stored is None:
         raise UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
     return stored
@@ -35,7 +39,7 @@ def continued(services: Services, tenant_id: UUID, text: str | None) -> Messages
     `UnknownPreviousResponse`, or `InvalidRequest` if it has no answer to go on from."""
     if text is None:
         return []
-    stored = _stored(services, tenant_id, text)
+    stored = _stored(services, _view(services, tenant_id, text))
     before = None if stored is None else items(services, *stored)
     if stored is None or not before:
         raise UnknownPreviousResponse(
@@ -51,22 +55,26 @@ def continued(services: Services, tenant_id: UUID, text: str | None) -> Messages
     return [*before, {"role": "assistant", "content": view.text}]
 
 
-def check_length(messages: Messages) -> None:
+def check_length(submit: Submit) -> None:
     """Raises `InvalidRequest` for a conversation that has become too long."""
-    if len(messages) > MAX_MESSAGES:
+    count = len(submit.input["messages"])
+    if count > MAX_MESSAGES:
         raise InvalidRequest(
-            f"the conversation has {len(messages):,} messages, and {MAX_MESSAGES:,} are allowed; "
+            f"the conversation has {count:,} messages, and {MAX_MESSAGES:,} are allowed; "
             "leave `previous_response_id` out and send its last ones as `input`",
             param="previous_response_id",
         )
 
 
-def _stored(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked] | None:
+def _view(services: Services, tenant_id: UUID, text: str) -> JobView | None:
     prefix, _, number = text.partition("_")
     try:
         id = UUID(hex=number)
     except ValueError:
         return None
-    view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
-    asked = None if view is None else job_views.asked(services.engine, id)
+    return job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
+
+
+def _stored(services: Services, view: JobView | None) -> tuple[JobView, Asked] | None:
+    asked = None if view is None else job_views.asked(services.engine, view.id)
     return None if view is None or asked is None or not is_stored(asked) else (view, asked)

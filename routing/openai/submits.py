@@ -1,10 +1,20 @@
 """From a request of OpenAI's to the jobs that it means."""
 
+from collections.abc import Sequence
+
 from jobs.spec import Submit, Task
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
+from routing.openai.response_requests import ResponseRequest
 
 # How these bodies call what a job's fields are called.
 _CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
+RESPONSE_NAMES = {
+    "input.messages": "input",
+    "task": "model",
+    "parameters.max_tokens": "max_output_tokens",
+    "parameters.response_format": "text.format",
+    "parameters.logprobs": "top_logprobs",
+}
 COMPLETION_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
 
 
@@ -40,3 +50,16 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
         )
         for prompt in body.prompt
     ]
+
+
+def of_response(body: ResponseRequest, before: Sequence[dict[str, str]] = ()) -> Submit:
+    """The one job of a response; `before` is what was said in those it goes on from."""
+    return Submit(
+        task=Task.CHAT.value,
+        model=body.model,
+        input={"messages": body.messages(before)},
+        parameters=body.parameters(body.max_output_tokens),
+        priority=body.priority,
+        metadata=body.metadata or {},
+        stream=bool(body.stream),
+    )

@@ -76,6 +76,20 @@ def test_only_an_answer_of_this_tenant_that_was_stored_is_gone_on_from(
     assert refusal(openai.BadRequestError, call) == ("invalid_request", "previous_response_id")
 
 
+def test_a_chain_outlives_what_was_erased_before_it(client: OpenAI) -> None:
+    first = respond(client, "one", max_output_tokens=8)
+    again = respond(client, "two", previous_response_id=first.id)
+    client.responses.delete(first.id)
+    call = partial(respond, client, previous_response_id=first.id)
+    told = refusal(openai.BadRequestError, call)
+    assert told == ("previous_response_not_found", "previous_response_id")
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.responses.input_items.list(first.id)
+    assert (caught.value.status_code, caught.value.code) == (410, "job_erased")
+    third = respond(client, "three", previous_response_id=again.id, max_output_tokens=1)
+    assert [said for _, said in texts(client.responses.input_items.list(third.id))][-1] == "one"
+
+
 def test_a_conversation_is_bounded_by_messages_and_by_the_context(client: OpenAI) -> None:
     turns: Any = [{"role": "user", "content": ""}] * 600
     first = respond(client, turns, max_output_tokens=1)
