@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response
 
 from api.moments import maybe
 from jobs.batches.names import batch_name
+from jobs.choices import Choice
 from jobs.endings import error_message
 from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
@@ -71,7 +71,16 @@ def _result(view: JobView) -> dict[str, Any] | None:
             "total_tokens": view.prompt_tokens + completion,
         },
         "logprobs": choices[0].logprobs,
-        "choices": [asdict(choice) for choice in choices] if len(choices) > 1 else None,
+        "prompt_logprobs": choices[0].prompt_logprobs,
+        "choices": [_choice(choice) for choice in choices] if len(choices) > 1 else None,
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "text": choice.text,
+        "finish_reason": choice.finish_reason,
+        "logprobs": choice.logprobs,
     }
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from lmaas.errors import BadUsage
 from lmaas.reading import answer, read_list
@@ -38,7 +38,7 @@ class Files:
 
     def put(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: str | os.PathLike[str] | IO[bytes],
         *,
         purpose: str = "batch",
         filename: str | None = None,
@@ -78,7 +78,7 @@ class Files:
         """What is known of a file."""
         return read_file(self._transport.request("GET", f"/v1/files/{_id(file_id)}"))
 
-    def get(self, file_id: str, target: str | os.PathLike[str] | BinaryIO) -> int:
+    def get(self, file_id: str, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Writes a file's bytes to a path or an open file; how many. A path gets its
         name when all of them are there, so half a file never has it."""
         if not isinstance(target, str | os.PathLike):
@@ -97,13 +97,13 @@ class Files:
         """Erases a file."""
         self._transport.request("DELETE", f"/v1/files/{_id(file_id)}")
 
-    def _copy(self, file_id: str, target: BinaryIO) -> int:
+    def _copy(self, file_id: str, target: IO[bytes]) -> int:
         with self._transport.stream(f"/v1/files/{_id(file_id)}/content") as pieces:
             return sum(target.write(piece) for piece in pieces)
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
     if not isinstance(source, str | os.PathLike):
         yield source
         return

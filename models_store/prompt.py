@@ -108,6 +108,20 @@ class PromptRenderer:
             )
         return ids
 
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises `InvalidRequest` naming `input` for token ids that the model does not have."""
+        known = self._vocab_size or self._tokenizer.get_vocab_size()
+        if max(ids) >= known or min(ids) < 0:
+            raise InvalidRequest(
+                f"the prompt has token ids outside of 0 to {known - 1:,}, which this model has",
+                param="input",
+            )
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of a prompt's token ids, special tokens included; U+FFFD for NUL."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text.replace("\x00", "\ufffd")
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

@@ -98,6 +98,14 @@ class RequestRouter:
             webhook=webhook,
         )
 
+    def prompt_text(self, job: NewJob) -> str:
+        """The prompt of a job that was routed, `generate` only; token ids as their text."""
+        ids = job.input.get("prompt_token_ids")
+        if ids is None:
+            return str(job.input["prompt"])
+        version = self._version(f"{job.model}@{job.version}")
+        return prompt.renderer(version, self._models_folder).text(ids)
+
     def _version(self, text: str) -> ModelVersion:
         now = time.monotonic()
         with self._lock:
@@ -136,6 +144,9 @@ class RequestRouter:
         if task is Task.CHAT:
             text = renderer.chat(job_input["messages"])
             return len(renderer.encode(text, special=False))
+        if (ids := job_input.get("prompt_token_ids")) is not None:
+            renderer.check(ids)
+            return len(ids)
         return len(renderer.encode(job_input["prompt"], special=True))
 
 
@@ -150,7 +161,7 @@ def _task(name: str) -> Task:
 def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
     schema: type[Strict] = TASK_INPUTS[task]
     try:
-        return schema.model_validate(value).model_dump()
+        return schema.model_validate(value).model_dump(exclude_none=True)
     except ValidationError as error:
         raise BadInput(error) from error
 
@@ -177,7 +188,7 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
     if prompt_tokens == 0:
         raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
     room = version.context_length - prompt_tokens
-    most = parameters.max_tokens or MAX_COMPLETION_TOKENS
+    most = MAX_COMPLETION_TOKENS if parameters.max_tokens is None else parameters.max_tokens
     asked = "max_tokens" in parameters.model_fields_set and parameters.max_tokens is not None
     if room < 1 or (asked and most > room):
         wanted = f" and {most:,} of completion" if asked else ""
@@ -189,15 +200,17 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
     # Defaults never change; a row of the queue is read and written often.
     values = parameters.model_dump(exclude_defaults=True)
     values["max_tokens"] = min(most, room)
-    _check_logprobs(parameters, values["max_tokens"])
+    _check_logprobs(parameters, values["max_tokens"], prompt_tokens)
     return values
 
 
-def _check_logprobs(parameters: Parameters, max_tokens: int) -> None:
+def _check_logprobs(parameters: Parameters, max_tokens: int, prompt_tokens: int) -> None:
     told = max_tokens * parameters.n * (1 + parameters.top_logprobs) if parameters.logprobs else 0
+    read = parameters.prompt_logprobs
+    told += 0 if read is None else prompt_tokens * (1 + read)
     if told > MAX_LOGPROBS:
         raise InvalidRequest(
-            f"max_tokens, n and top_logprobs ask for up to {told:,} logprobs, and a result holds "
-            f"{MAX_LOGPROBS:,}; ask for less",
-            param="parameters.logprobs",
+            f"max_tokens, n, top_logprobs and prompt_logprobs ask for up to {told:,} logprobs, "
+            f"and a result holds {MAX_LOGPROBS:,}; ask for less",
+            param="parameters.logprobs" if parameters.logprobs else "parameters.prompt_logprobs",
         )

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from bells.token_stream import MOST_STREAMED
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.ids import new_id
+from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, details, storable
-from workers.engines.protocol import Request, TokenLogprobs
+from workers.engines.protocol import Request
 
 
 @dataclass(slots=True, eq=False)
@@ -28,8 +30,13 @@ class HeldJob:
     request: Request | None = None
     wanted: int = 1
     choices: list[Completion] = field(default_factory=lambda: [Completion()])
-    # Of all completions together.
+    # Told once, with the first chunk.
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    # Of all completions together: characters, and tokens whose logprobs were told.
     characters: int = 0
+    logprobs: int = 0
+    # What the job's stream may still hold.
+    stream_left: int = MOST_STREAMED
     first_token_at: float | None = None
     in_engine: bool = True
     # Its sequence is being taken out: no further one of its own follows.
@@ -56,6 +63,7 @@ class HeldJob:
             self.characters += len(text)
         now.tokens = completion_tokens
         now.logprobs += logprobs
+        self.logprobs += len(logprobs)
 
     def close(self, finish_reason: str) -> bool:
         """Ends the completion that runs; whether all that were wanted are there."""
@@ -71,7 +79,12 @@ class HeldJob:
             state=state,
             finish_reason=finish_reason,
             text=self.choices[0].text,
-            details=details(self.choices, several=self.wanted > 1, logprobs=self._tells_logprobs),
+            details=details(
+                self.choices,
+                several=self.wanted > 1,
+                logprobs=self._tells_logprobs,
+                prompt=self.prompt_logprobs,
+            ),
             completion_tokens=self.completion_tokens,
             first_token_age_s=age,
         )

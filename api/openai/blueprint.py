@@ -11,6 +11,7 @@ from api.openai import (
     batches,
     completions,
     files,
+    response_items,
     responses,
     uploads,
 )
@@ -27,6 +28,7 @@ def blueprint(services: Services) -> APIBlueprint:
     routes.register_error_handler(Refusal, _refuse)
     completions.add_routes(routes, services)
     responses.add_routes(routes, services)
+    response_items.add_routes(routes, services)
     batches.add_routes(routes, services)
     batch_verbs.add_routes(routes, services)
     batch_line_routes.add_routes(routes, services)
