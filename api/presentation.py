@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response
 
 from api.moments import maybe
+from jobs import embeddings
 from jobs.endings import error_message
 from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
@@ -55,7 +56,8 @@ def job(view: JobView) -> dict[str, Any]:
 
 
 def _result(view: JobView) -> dict[str, Any] | None:
-    if view.text is None:
+    vectors = embeddings.of_details(view.details)
+    if view.text is None and not vectors:
         return None
     completion = view.completion_tokens or 0
     choices = view.choices
@@ -67,8 +69,9 @@ def _result(view: JobView) -> dict[str, Any] | None:
             "completion_tokens": completion,
             "total_tokens": view.prompt_tokens + completion,
         },
-        "logprobs": choices[0].logprobs,
+        "logprobs": choices[0].logprobs if choices else None,
         "choices": [asdict(choice) for choice in choices] if len(choices) > 1 else None,
+        "embeddings": [embeddings.numbers(text) for text in vectors] or None,
     }
 
 

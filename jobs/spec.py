@@ -1,8 +1,8 @@
 """The job envelope: what a client may ask of a language model, and what it gets.
 
 One schema per task type. Everything is bounded; unknown fields are refused by
-name. A new task type adds its input here, a row to `TASK_INPUTS`, a module
-under `workers/tasks/`, and nothing else.
+name. A new task type adds its input here, a row to `TASK_INPUTS` and one to
+`TASK_PARAMETERS`; ARCHITECTURE.md says what else it needs.
 """
 
 from enum import StrEnum
@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, storable
+from jobs.embed_input import EmbedInput
+from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, TokenId, storable
 from jobs.response_format import ResponseFormat
 from jobs.states import Priority
 
@@ -36,6 +37,7 @@ class Task(StrEnum):
 
     GENERATE = "generate"
     CHAT = "chat"
+    EMBED = "embed"
 
 
 class Message(Strict):
@@ -57,7 +59,6 @@ class ChatInput(Strict):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
-TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 # Keys of JSON objects are strings.
 BiasedToken = Annotated[TokenId, Field(strict=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -67,9 +68,11 @@ LogitBias = Annotated[
 
 
 class Parameters(Strict):
-    """How the completion is generated. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
-    and `min_p` 0 switch these filters off; generation ends before any string of `stop`.
-    `max_tokens` null is as much as fits the model's context."""
+    """How the completion is generated; `normalize` alone is of embeddings.
+
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch these filters
+    off; generation ends before any string of `stop`. `max_tokens` null is as much as
+    fits the model's context."""
 
     max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] | None = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
@@ -101,6 +104,9 @@ class Parameters(Strict):
         default_factory=dict, description="added to the scores of these token ids"
     )
     response_format: ResponseFormat | None = None
+    normalize: bool | None = Field(
+        default=None, description="of `embed`: vectors of length 1; null is as the model does"
+    )
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -137,7 +143,20 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 
-TASK_INPUTS: dict[Task, type[Strict]] = {Task.GENERATE: GenerateInput, Task.CHAT: ChatInput}
+TASK_INPUTS: dict[Task, type[Strict]] = {
+    Task.GENERATE: GenerateInput,
+    Task.CHAT: ChatInput,
+    Task.EMBED: EmbedInput,
+}
+
+# The fields of `Parameters` that each task obeys; the others are refused by name.
+_EMBEDS = frozenset({"normalize"})
+_WRITES = frozenset(Parameters.model_fields) - _EMBEDS
+TASK_PARAMETERS: dict[Task, frozenset[str]] = {
+    Task.GENERATE: _WRITES,
+    Task.CHAT: _WRITES,
+    Task.EMBED: _EMBEDS,
+}
 
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
@@ -181,5 +200,5 @@ class Submit(Strict):
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":
         if len(self.input) > 1:
-            raise ValueError("input: one field is expected, `prompt` or `messages`")
+            raise ValueError("input: one field is expected, `prompt`, `messages` or `input`")
         return self

@@ -9,6 +9,7 @@ from typing import Any, Self
 from lmaas import reading
 from lmaas.address import find_address
 from lmaas.answers import Attempt, Job, MapResult, Replay, Result
+from lmaas.embedding import Embedding
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
@@ -21,7 +22,7 @@ _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Overview):
+class Client(Embedding, Overview):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in

@@ -44,8 +44,9 @@ class PromptRenderer:
         template = None
         if config.template is not None:
             template = ChatTemplate(config.template, config.special_tokens)
-        tokenizer = tokenizer_files.read_tokenizer(folder, config)
-        return cls(tokenizer, template, model_config.read(folder).vocab_size)
+        model = model_config.read(folder)
+        tokenizer = tokenizer_files.read_tokenizer(folder, config, model.engine)
+        return cls(tokenizer, template, model.vocab_size)
 
     @property
     def has_chat_template(self) -> bool:
@@ -107,6 +108,20 @@ class PromptRenderer:
                 param="input",
             )
         return ids
+
+    def text(self, item: str | Sequence[int]) -> list[int]:
+        """Token ids of a text to be read, with what the model expects around it; a
+        list of token ids is taken as it stands.
+
+        Raises what `encode` raises.
+        """
+        if isinstance(item, str):
+            return self.encode(item, special=True)
+        if self._vocab_size is not None and max(item, default=0) >= self._vocab_size:
+            raise InvalidRequest(
+                f"the model has the token ids 0 to {self._vocab_size - 1:,}", param="input"
+            )
+        return list(item)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""

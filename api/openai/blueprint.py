@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.openai import completions, responses
+from api.openai import completions, embeddings, responses
 from api.openai.refusals import Refusal
 from api.services import Services
 
@@ -17,6 +17,7 @@ def blueprint(services: Services) -> APIBlueprint:
                           abp_security=[{"key": []}])  # fmt: skip
     routes.register_error_handler(Refusal, _refuse)
     completions.add_routes(routes, services)
+    embeddings.add_routes(routes, services)
     responses.add_routes(routes, services)
     return routes
 

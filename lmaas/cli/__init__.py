@@ -6,6 +6,7 @@ import click
 
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
+from lmaas.cli.embed_command import embed
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.job_commands import cancel, get, ls, submit, wait
@@ -27,7 +28,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, dead, models, keys
 ):  # fmt: skip
     cli.add_command(command)
 

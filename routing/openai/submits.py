@@ -1,6 +1,8 @@
 """From a request of OpenAI's to the jobs that it means."""
 
-from jobs.spec import Submit, Task
+from jobs.spec import Parameters, Submit, Task
+from jobs.states import Priority
+from routing.openai.embedding_requests import EmbeddingRequest
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
 
 # How these bodies call what a job's fields are called.
@@ -40,3 +42,20 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
         )
         for prompt in body.prompt
     ]
+
+
+def of_embedding(body: EmbeddingRequest) -> Submit:
+    """The one job of a request for embeddings; OpenAI's have length 1."""
+    return Submit(
+        task=Task.EMBED.value,
+        model=body.model,
+        input={"input": body.input},
+        parameters=Parameters(normalize=True),
+        priority=Priority.INTERACTIVE,
+    )
+
+
+def embedding_names(body: EmbeddingRequest) -> dict[str, str]:
+    """The names of `routing.openai.problems.named` for this body."""
+    items = {f"input.input.{number}": f"input.{number}" for number in range(len(body.input))}
+    return {"input.input": "input", "task": "model"} | items
