@@ -26,7 +26,7 @@ class DocumentedApp(OpenAPI):
 
     def generate_spec_json(self) -> None:
         """Writes `spec_json`."""
-        super().generate_spec_json()
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
         for path in self.spec_json["paths"].values():
             for operation in path.values():
                 if operation.get("security"):

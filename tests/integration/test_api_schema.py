@@ -149,7 +149,8 @@ def test_every_answer_is_one_that_the_document_tells_of(door: FrontDoor) -> None
     document = schemathesis.openapi.from_wsgi("/openapi/openapi.json", door.app, headers=head)
     document.config.generation.update(with_security_parameters=False)
     there = known(door)
-    operations = [found.ok() for found in document.get_all_operations()]
+    found: list[Any] = list(document.get_all_operations())
+    operations = [each.ok() for each in found]
     for operation in operations:
         ask(operation, GenerationMode.POSITIVE, head, there)
         if operation.body or operation.query:  # any text may stand in a path
