@@ -1,7 +1,6 @@
 """`lmaas embed`: texts in, a vector a line out."""
 
 import json
-import sys
 
 import click
 
@@ -41,4 +40,4 @@ def embed(
         print_json(vectors)
         return
     for vector in vectors:
-        sys.stdout.write(json.dumps(vector) + "\n")
+        click.echo(json.dumps(vector))

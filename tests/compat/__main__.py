@@ -69,7 +69,8 @@ def running(model: Path) -> Iterator[Stack]:
         folder.chmod(0o755)
         postgres, valkey = EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")
         stack = Stack(folder, database_url=postgres.start(), redis_url=valkey.start(),
-                      LMAAS_DEVICE="cpu", LMAAS_THREADS="1", LMAAS_LEASE_S="45", LMAAS_HEARTBEAT_S="5")  # fmt: skip
+                      LMAAS_DEVICE="cpu", LMAAS_THREADS="1", LMAAS_LEASE_S="45",
+                      LMAAS_HEARTBEAT_S="5")  # fmt: skip
         try:
             stack.command("models_store", "import", str(model), "--name", "smollm2")
             stack.command("models_store", "import", str(minilm()), "--name", "minilm")

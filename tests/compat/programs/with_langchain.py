@@ -27,7 +27,7 @@ def batched() -> bool:
 
 
 def awaited() -> bool:
-    return asyncio.run(chat.ainvoke(QUESTION)).content == chat.invoke(QUESTION).content
+    return bool(asyncio.run(chat.ainvoke(QUESTION)).content == chat.invoke(QUESTION).content)
 
 
 def formed() -> bool:
