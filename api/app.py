@@ -2,11 +2,11 @@
 
 from flask import Request, Response, request
 from flask_openapi3.models.info import Info
-from flask_openapi3.openapi import OpenAPI
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api import auth, errors, metrics, request_ids
+from api.document import DocumentedApp
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
 from api.routes import (
@@ -49,7 +49,7 @@ class RawJsonRequest(Request):
             ) from error
 
 
-def create_app() -> OpenAPI:
+def create_app() -> DocumentedApp:
     """The application of one web process, from the environment."""
     settings = load()
     logs.configure(settings, "web")
@@ -58,13 +58,12 @@ def create_app() -> OpenAPI:
     return build(open_services(settings))
 
 
-def build(services: Services) -> OpenAPI:
+def build(services: Services) -> DocumentedApp:
     """The application over given services."""
-    app = OpenAPI(
+    app = DocumentedApp(
         "api",
         info=Info(title="LMaaS", version=__version__),
         security_schemes={"key": _BEARER},
-        responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
         validation_error_model=ErrorAnswer,
         validation_error_callback=_of_validation,
         doc_prefix="/openapi",

@@ -1,8 +1,8 @@
 """The job envelope: what a client may ask of a language model, and what it gets.
 
 One schema per task type. Everything is bounded; unknown fields are refused by
-name. A new task type adds its input here, a row to `TASK_INPUTS`, a module
-under `workers/tasks/`, and nothing else.
+name. A new task type adds its input here, a row to `TASK_INPUTS` and one to
+`TASK_PARAMETERS`; ARCHITECTURE.md says what else it needs.
 """
 
 from enum import StrEnum
@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, storable
+from jobs.embed_input import EmbedInput
+from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, TokenId, storable
 from jobs.response_format import ResponseFormat
 from jobs.states import Priority
 from jobs.webhooks.events import JobWebhook
@@ -40,6 +41,7 @@ class Task(StrEnum):
 
     GENERATE = "generate"
     CHAT = "chat"
+    EMBED = "embed"
 
 
 class Message(Strict):
@@ -49,7 +51,6 @@ class Message(Strict):
     content: Text
 
 
-TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_IDS)]
 
 
@@ -84,9 +85,11 @@ LogitBias = Annotated[
 
 
 class Parameters(Strict):
-    """How the completion is generated. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
-    and `min_p` 0 switch these filters off; generation ends before any string of `stop`.
-    `max_tokens` null is as much as fits the model's context, 0 generates nothing."""
+    """How the completion is generated; `normalize` alone is of embeddings.
+
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch these filters
+    off; generation ends before any string of `stop`. `max_tokens` null is as much as
+    fits the model's context, 0 generates nothing."""
 
     max_tokens: Annotated[int, Field(ge=0, le=MAX_COMPLETION_TOKENS)] | None = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
@@ -122,6 +125,9 @@ class Parameters(Strict):
         default_factory=dict, description="added to the scores of these token ids"
     )
     response_format: ResponseFormat | None = None
+    normalize: bool | None = Field(
+        default=None, description="of `embed`: vectors of length 1; null is as the model does"
+    )
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -158,7 +164,20 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 
-TASK_INPUTS: dict[Task, type[Strict]] = {Task.GENERATE: GenerateInput, Task.CHAT: ChatInput}
+TASK_INPUTS: dict[Task, type[Strict]] = {
+    Task.GENERATE: GenerateInput,
+    Task.CHAT: ChatInput,
+    Task.EMBED: EmbedInput,
+}
+
+# The fields of `Parameters` that each task obeys; the others are refused by name.
+_EMBEDS = frozenset({"normalize"})
+_WRITES = frozenset(Parameters.model_fields) - _EMBEDS
+TASK_PARAMETERS: dict[Task, frozenset[str]] = {
+    Task.GENERATE: _WRITES,
+    Task.CHAT: _WRITES,
+    Task.EMBED: _EMBEDS,
+}
 
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
@@ -204,6 +223,6 @@ class Submit(Strict):
     def _input_is_shallow(self) -> "Submit":
         if len(self.input) > 1:
             raise ValueError(
-                "input: one field is expected, `prompt`, `prompt_token_ids` or `messages`"
+                "input: one field is expected, `prompt`, `prompt_token_ids`, `messages` or `input`"
             )
         return self

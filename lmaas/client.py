@@ -10,6 +10,7 @@ from lmaas import reading
 from lmaas.address import find_address
 from lmaas.answers import Attempt, Job, Replay, Result
 from lmaas.batches import Batches
+from lmaas.embedding import Embedding
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
@@ -24,7 +25,7 @@ _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Overview, Maps):
+class Client(Embedding, Overview, Maps):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in

@@ -24,6 +24,7 @@ from jobs.spec import (
     MAX_COMPLETION_TOKENS,
     MAX_LOGPROBS,
     TASK_INPUTS,
+    TASK_PARAMETERS,
     Parameters,
     Strict,
     Submit,
@@ -32,6 +33,7 @@ from jobs.spec import (
 from jobs.webhooks.urls import Rules, of_job
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
+from routing import texts
 
 # A moved alias is followed after this long, in exchange for not asking
 # Postgres with every request.
@@ -74,11 +76,11 @@ class RequestRouter:
                 f"only {', '.join(version.tasks)}",
                 param="task",
             )
+        _check_names(task, request.parameters)
         self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
-        parameters = _fit(request.parameters, prompt_tokens, version)
-        all_tokens = parameters["max_tokens"] * request.parameters.n
+        parameters, all_tokens = _fit(task, request.parameters, prompt_tokens, version)
         return NewJob(
             id=new_id(),
             tenant_id=asking.tenant_id,
@@ -141,6 +143,8 @@ class RequestRouter:
 
     def _count(self, task: Task, version: ModelVersion, job_input: dict[str, Any]) -> int:
         renderer = prompt.renderer(version, self._models_folder)
+        if task is Task.EMBED:
+            return texts.count(renderer, version, job_input["input"])
         if task is Task.CHAT:
             text = renderer.chat(job_input["messages"])
             return len(renderer.encode(text, special=False))
@@ -156,6 +160,16 @@ def _task(name: str) -> Task:
     except ValueError:
         known = ", ".join(TASK_INPUTS)
         raise UnknownTask(f"there is no task {name[:64]!r}, only: {known}", param="task") from None
+
+
+def _check_names(task: Task, parameters: Parameters) -> None:
+    """Raises `UnsupportedParameter` for one that means nothing for this task."""
+    for name in sorted(parameters.model_fields_set - TASK_PARAMETERS[task]):
+        known = ", ".join(sorted(TASK_PARAMETERS[task]))
+        raise UnsupportedParameter(
+            f"the task {task.value!r} has no parameter {name!r}; it has {known}",
+            param=f"parameters.{name}",
+        )
 
 
 def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
@@ -183,8 +197,13 @@ def _times(request: Submit, max_tokens: int) -> Times:
     )
 
 
-def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> dict[str, Any]:
-    """The parameters, with a `max_tokens` that was not asked for cut to what fits."""
+def _fit(
+    task: Task, parameters: Parameters, prompt_tokens: int, version: ModelVersion
+) -> tuple[dict[str, Any], int]:
+    """The parameters, with a `max_tokens` that was not asked for cut to what fits,
+    and the most tokens that are written."""
+    if task is Task.EMBED:
+        return parameters.model_dump(exclude_defaults=True), 0
     if prompt_tokens == 0:
         raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
     room = version.context_length - prompt_tokens
@@ -201,7 +220,7 @@ def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> d
     values = parameters.model_dump(exclude_defaults=True)
     values["max_tokens"] = min(most, room)
     _check_logprobs(parameters, values["max_tokens"], prompt_tokens)
-    return values
+    return values, values["max_tokens"] * parameters.n
 
 
 def _check_logprobs(parameters: Parameters, max_tokens: int, prompt_tokens: int) -> None:

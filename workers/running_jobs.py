@@ -11,7 +11,7 @@ from jobs.errors import DeadlineExceeded, LmaasError
 from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, storable
-from workers.engines.protocol import Chunk, Partial, Request
+from workers.engines.protocol import Chunk, Partial, Request, Work
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.model_server import ModelServer
 from workers.preparation import next_request
@@ -45,7 +45,7 @@ class RunningJobs:
         """The jobs run on `server`."""
         self._server = server
 
-    def begin(self, held: HeldJob, request: Request) -> None:
+    def begin(self, held: HeldJob, request: Work) -> None:
         """Lets a prepared job's sequence join the batch."""
         server = self._server
         if server is None:
@@ -97,6 +97,7 @@ class RunningJobs:
         if chunk.prompt_logprobs:
             held.prompt_logprobs = chunk.prompt_logprobs
         self._grow(held, chunk.text, chunk.completion_tokens, chunk.logprobs)
+        held.keep(chunk.vectors)
         if chunk.error is not None:
             self.fail(held, chunk.error)
         elif chunk.finish_reason is not None:
@@ -114,7 +115,7 @@ class RunningJobs:
         """Starts a job's next completion, in the slot that it has; not if it is
         being taken out."""
         with self._following:
-            if held.leaving or held.request is None or self._server is None:
+            if held.leaving or not isinstance(held.request, Request) or self._server is None:
                 return False
             self._server.add(next_request(held.request, len(held.choices)))
             held.choices.append(Completion())

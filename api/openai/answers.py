@@ -92,6 +92,30 @@ class TextCompletion(Streamable):
     system_fingerprint: None = None
 
 
+class Embedding(Answer):
+    """The vector of one text: numbers, or base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answer):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Answer):
+    """The answer of POST /v1/embeddings: a vector of each text, in their order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
 class OutputText(Answer):
     """A piece of a response's text."""
 

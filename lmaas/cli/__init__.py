@@ -7,6 +7,7 @@ import click
 from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
+from lmaas.cli.embed_command import embed
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel,
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel,
     batch, files, dead, models, keys, webhooks,
 ):  # fmt: skip
     cli.add_command(command)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from jobs.spec import Submit, Task
+from jobs.spec import Parameters, Submit, Task
+from jobs.states import Priority
+from routing.openai.embedding_requests import EmbeddingRequest
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
 from routing.openai.response_requests import ResponseRequest
 
@@ -63,3 +65,20 @@ def of_response(body: ResponseRequest, before: Sequence[dict[str, str]] = ()) ->
         metadata=body.metadata or {},
         stream=bool(body.stream),
     )
+
+
+def of_embedding(body: EmbeddingRequest) -> Submit:
+    """The one job of a request for embeddings; OpenAI's have length 1."""
+    return Submit(
+        task=Task.EMBED.value,
+        model=body.model,
+        input={"input": body.input},
+        parameters=Parameters(normalize=True),
+        priority=Priority.INTERACTIVE,
+    )
+
+
+def embedding_names(body: EmbeddingRequest) -> dict[str, str]:
+    """The names of `routing.openai.problems.named` for this body."""
+    items = {f"input.input.{number}": f"input.{number}" for number in range(len(body.input))}
+    return {"input.input": "input", "task": "model"} | items

@@ -7,10 +7,10 @@ method needs a lock. Everything here is plain data: no torch type crosses it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
-from jobs.errors import LmaasError
+from jobs.errors import InvalidRequest, LmaasError
 from jobs.logprobs import TokenLogprobs
 
 FinishReason = Literal["stop", "length"]
@@ -87,6 +87,37 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts to embed, at least one, each of at least one token id. `normalize`
+    makes vectors of length 1; None leaves it to the model."""
+
+    id: UUID
+    texts: Sequence[Sequence[int]]
+    normalize: bool | None = None
+
+
+# What an engine may be asked for: to write, or to read.
+Work = Request | Texts
+_Kind = TypeVar("_Kind", Request, Texts)
+
+
+def only(kind: type[_Kind], work: Work) -> _Kind:
+    """The work, for an engine that does this kind alone; raises `InvalidRequest`
+    for another (the router lets none through)."""
+    if isinstance(work, kind):
+        return work
+    raise InvalidRequest("the model's engine does not do this task", param="task")
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """The embedding of text number `number`, as little-endian 32-bit floats."""
+
+    number: int
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """What one step added to one sequence.
 
@@ -98,6 +129,7 @@ class Chunk:
     tokens, if they were asked for; the token that ends a text has none.
     `prompt_logprobs`, if they were asked for, come whole with the first chunk;
     the first is `jobs.logprobs.unforetold`.
+    `vectors` are those of the texts that were read in this step.
     """
 
     id: UUID
@@ -107,6 +139,7 @@ class Chunk:
     logprobs: tuple[TokenLogprobs, ...] = ()
     prompt_logprobs: Sequence[TokenLogprobs] = ()
     error: LmaasError | None = None
+    vectors: tuple[Vector, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +153,13 @@ class Partial:
 
 class Engine(Protocol):
     """A loaded model and its continuous batch (Orca, OSDI 2022: sequences
-    join and leave between two steps)."""
+    join and leave between two steps). The texts of one `Texts` count as one."""
 
     @property
     def slots(self) -> int:
         """The most sequences that may be added and not yet finished."""
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Takes a sequence in; it joins the batch at the next step, or as
         soon as the KV cache has room for it.
 
@@ -140,7 +173,8 @@ class Engine(Protocol):
 
     def step(self) -> list[Chunk]:
         """Runs one bounded step (a decode of all, and prefill up to a token
-        cap); returns one chunk for each sequence that gained a token or ended."""
+        cap, or a batch of texts); returns one chunk for each sequence that
+        gained by it."""
 
     @property
     def active(self) -> int:

@@ -8,9 +8,9 @@ import torch
 
 from jobs.errors import EngineFailed, FormNotFollowed
 from jobs.logprobs import TokenLogprobs, unforetold
+from workers.engines import devices
 from workers.engines.detokenizer import Reader
 from workers.engines.lm import admission
-from workers.engines.lm import device as devices
 from workers.engines.lm.batch import Batch
 from workers.engines.lm.cache import KvCache
 from workers.engines.lm.loading import LoadedModel, load
@@ -19,7 +19,7 @@ from workers.engines.lm.sampler import choose
 from workers.engines.lm.scheduler import Scheduler
 from workers.engines.lm.sequence import Sequence
 from workers.engines.lm.shaping import shaping_of
-from workers.engines.protocol import Chunk, FinishReason, Partial, Request
+from workers.engines.protocol import Chunk, FinishReason, Partial, Request, Work, only
 
 PROMPT_TOKENS_PER_STEP = 512
 # Of these, those whose logprobs are wanted: each needs a row of the vocabulary's width.
@@ -87,8 +87,9 @@ class LmEngine:
         """Tokens that the cache has memory for now."""
         return self._cache.allocated_tokens
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Takes a sequence in (`protocol.Engine.add`)."""
+        request = only(Request, request)
         if self.active >= self._slots:
             raise EngineFailed(f"all {self._slots} slots are taken")
         if request.id in self._scheduler:
