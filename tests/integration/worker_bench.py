@@ -42,7 +42,7 @@ class SlowRenderer(PromptRenderer):
         return self._real.encode(text, special=special)
 
     def read(self, item: str | Sequence[int]) -> list[int]:
-        return self._real.text(item)
+        return self._real.read(item)
 
     @property
     def tokenizer(self) -> Tokenizer:
