@@ -6,10 +6,18 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import auth, errors, metrics, request_ids
+from api import admission, auth, errors, metrics, request_ids
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
-from api.routes import health, job_events, job_history, jobs_routes, keys_routes, operations
+from api.routes import (
+    health,
+    job_events,
+    job_history,
+    jobs_routes,
+    keys_routes,
+    operations,
+    tenant_routes,
+)
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
 from jobs import failpoints, logs
@@ -55,7 +63,7 @@ def build(services: Services) -> OpenAPI:
         "api",
         info=Info(title="LMaaS", version=__version__),
         security_schemes={"key": _BEARER},
-        responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
+        responses=dict.fromkeys(("400", "401", "403", "404", "422", "429", "503"), ErrorAnswer),
         validation_error_model=ErrorAnswer,
         validation_error_callback=_of_validation,
         doc_prefix="/openapi",
@@ -66,8 +74,9 @@ def build(services: Services) -> OpenAPI:
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)
-    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health,
-                 openai_routes):  # fmt: skip
+    admission.register(app)
+    for make in (jobs_routes, job_history, job_events, keys_routes, operations, tenant_routes,
+                 health, openai_routes):  # fmt: skip
         app.register_api(make.blueprint(services))
     return app
 

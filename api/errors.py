@@ -34,12 +34,17 @@ def of_error(error: LmaasError) -> Response:
     more = {}
     if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
         more["earliest_finish"] = moment(error.earliest_finish)
+    if isinstance(error, errors.RateLimitExceeded) and error.limit:
+        more["limit"] = error.limit
     problem = problems.of_error(error, **more)
     response = of_problem(problem)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         # A header each: browsers read one challenge in a line, and ask for a password.
         for scheme in ("Bearer", "Basic"):
             response.headers.add("WWW-Authenticate", f'{scheme} realm="lmaas"')
+    if isinstance(error, errors.RateLimitExceeded):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        response.headers["x-should-retry"] = "true" if error.again else "false"
     return response
 
 

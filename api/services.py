@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.key_uses import KeyUses
 from api.streams import StreamHub
 from api.waiting import Notifier
 from bells.hints import Hints
@@ -26,6 +27,8 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    # For tenants with limits: what is counted there may be forgotten in a crash.
+    counting: Engine
 
 
 def open_services(settings: Settings) -> Services:
@@ -35,6 +38,8 @@ def open_services(settings: Settings) -> Services:
     streams.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
+    uses = KeyUses(engine)
+    uses.start()
     return Services(
         settings=settings,
         engine=engine,
@@ -43,5 +48,8 @@ def open_services(settings: Settings) -> Services:
         notifier=notifier,
         streams=streams,
         hints=Hints(settings),
-        authenticator=Authenticator(engine),
+        authenticator=Authenticator(engine, uses.note),
+        counting=open_engine(
+            settings, application="lmaas-web-quotas", connections=4, durable=False
+        ),
     )

@@ -16,6 +16,7 @@ from dispatcher.forgetting import keep_house
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
+from jobs.quotas import folding
 from jobs.settings import Settings, load
 from jobs.threads import end_process_with_any_thread
 
@@ -26,6 +27,7 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("quotas", 1.0, lambda stopping: folding.fold_due(engine, stopping)),
     ]
 
 

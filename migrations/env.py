@@ -5,6 +5,7 @@ from alembic import context
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
+import jobs.tenant_records
 import jobs.worker_records
 import models_store.records
 from jobs.database import Base
@@ -13,6 +14,7 @@ TABLES_FROM = (
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,
+    jobs.tenant_records,
     jobs.worker_records,
     models_store.records,
 )

@@ -25,6 +25,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
     errors.UnknownResponse: HTTPStatus.NOT_FOUND,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
+    errors.UnknownTenant: HTTPStatus.NOT_FOUND,
+    errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,

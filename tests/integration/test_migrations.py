@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, inspect, make_url, text
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
+import jobs.tenant_records
 import jobs.worker_records
 import models_store.records
 from jobs.database import Base
@@ -25,6 +26,7 @@ TABLES_FROM = (
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,
+    jobs.tenant_records,
     jobs.worker_records,
     models_store.records,
 )

@@ -1,0 +1,118 @@
+"""May a tenant have this much more? Asked before anything is submitted.
+
+Exact over all processes for what passes within a minute. For what waits the last count
+and what was admitted since are known, so it may be refused up to a second after there is
+room, and passes wrongly only by what was in flight at the moment of the count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from jobs.database import run
+from jobs.errors import QuotaExceeded, RateLimitExceeded
+from jobs.quotas import windows
+from jobs.quotas.limits import Limits
+from jobs.quotas.statements import ADMIT
+
+# Queued work is counted again every second.
+_COUNTED_AGAIN_S = 1
+# When something can never pass, or nobody knows when it will.
+LATER_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for at once. What is not submitted by a request of a client (a
+    batch's lines, a replay) is no rate: `rated=False`."""
+
+    jobs: int
+    tokens: int
+    requests: int = 1
+    rated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How a limit per minute stands after a request."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a tenant stands after it asked; None for what has no limit. `refusal` says
+    why it got nothing."""
+
+    requests: Rate | None = None
+    tokens: Rate | None = None
+    refusal: RateLimitExceeded | None = None
+
+
+def admit(engine: Engine, tenant_id: UUID, asked: Asked) -> Standing:
+    """Takes what is asked for from what the tenant may still have, or nothing."""
+    requests = asked.requests if asked.rated else 0
+    rated_tokens = asked.tokens if asked.rated else 0
+    values = {
+        "tenant_id": tenant_id,
+        "requests": requests,
+        "rated_tokens": rated_tokens,
+        "jobs": asked.jobs,
+        "tokens": asked.tokens,
+    }
+    rows = run(engine, ADMIT, values)
+    if not rows:
+        return Standing()
+    [row] = rows
+    took = row.exceeded is None
+    return Standing(
+        _rate(row.requests_per_minute, row.requests, requests if took else 0),
+        _rate(row.tokens_per_minute, row.tokens, rated_tokens if took else 0),
+        None if took else _refusal(row, asked),
+    )
+
+
+def _rate(limit: int | None, slots: Sequence[int], taken: int) -> Rate | None:
+    if limit is None:
+        return None
+    now = [slots[0] + taken, *slots[1:]]
+    return Rate(limit, max(0, limit - sum(now)), windows.empty_s(now))
+
+
+def _refusal(row: Any, asked: Asked) -> RateLimitExceeded:
+    limits = Limits(*row[:5])
+    name: str = row.exceeded
+    limit: int = getattr(limits, name)
+    if name == "requests_per_minute":
+        return _rate_refusal(name, limit, row.requests, asked.requests)
+    if name == "tokens_per_minute":
+        return _rate_refusal(name, limit, row.tokens, asked.tokens)
+    waiting, wanted = (
+        (row.waiting_jobs, asked.jobs) if name == "queued_jobs"
+        else (row.waiting_tokens, asked.tokens)
+    )  # fmt: skip
+    again = wanted <= limit
+    return QuotaExceeded(
+        f"{waiting:,} of the tenant's {limit:,} {name} are in use, and this asks for {wanted:,}; "
+        + ("try again when some of them have run" if again else "ask for less at once"),
+        limit=name,
+        retry_after_s=_COUNTED_AGAIN_S if again else LATER_S,
+        again=again,
+    )
+
+
+def _rate_refusal(name: str, limit: int, slots: Sequence[int], wanted: int) -> RateLimitExceeded:
+    wait_s = windows.wait_s(slots, limit, wanted)
+    said = f"{sum(slots):,} of the tenant's {limit:,} {name} are used, and this asks for {wanted:,}"
+    more = "ask for less at once" if wait_s is None else "try again after Retry-After seconds"
+    return RateLimitExceeded(
+        f"{said}; {more}",
+        limit=name,
+        retry_after_s=LATER_S if wait_s is None else max(1, wait_s),
+        again=wait_s is not None,
+    )
