@@ -27,6 +27,7 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    key_uses: KeyUses
     # For tenants with limits: what is counted there may be forgotten in a crash.
     counting: Engine
 
@@ -49,6 +50,7 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine, uses.note),
+        key_uses=uses,
         counting=open_engine(
             settings, application="lmaas-web-quotas", connections=4, durable=False
         ),

@@ -15,6 +15,7 @@ import httpx2
 from lmaas.errors import (
     BadUsage,
     DeadlineUnmeetable,
+    LimitExceeded,
     LmaasError,
     RequestRefused,
     ServerAnswer,
@@ -27,7 +28,10 @@ from lmaas.version import __version__
 _REFUSED_FOR_NOW = frozenset({429, 503})
 _LOST_ON_THE_WAY = frozenset({502, 504})
 _JSON = {"Content-Type": "application/json"}
-_LONGEST_PAUSE_S = 30.0
+# A limit per minute may want a whole one, and a little.
+_LONGEST_PAUSE_S = 61.0
+# Who is limited is served later and nothing is wrong: worth more patience than a fault.
+_LIMITED_PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ class Transport:
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
-        are always tried again, as `Retry-After` says, for `patience_s` in all.
+        are always tried again, as `Retry-After` says, for `patience_s` in all (four
+        times as long where a limit was reached), unless the server says not to.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
         content = None if body is None else _encode(body)
@@ -96,13 +101,15 @@ class Transport:
             headers={**_JSON, **(headers or {})} if content else headers,
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
         )
-        deadline = time.monotonic() + self._patience_s
+        began = time.monotonic()
         for attempt in itertools.count():
             outcome = self._try(request, repeatable=repeatable)
             if not isinstance(outcome, _Setback):
                 return outcome
             pause_s = _pause(attempt, outcome.retry_after)
-            late = time.monotonic() + pause_s > deadline
+            limited = isinstance(outcome.error, LimitExceeded)
+            patience_s = self._patience_s * (_LIMITED_PATIENCE if limited else 1)
+            late = time.monotonic() + pause_s > began + patience_s
             if not outcome.again or late or self._closed.wait(pause_s):
                 raise outcome.error
         raise AssertionError("unreachable: the count has no end")
@@ -118,6 +125,8 @@ class Transport:
         again = answer.status_code in _REFUSED_FOR_NOW or (
             repeatable and answer.status_code in _LOST_ON_THE_WAY
         )
+        # Asked for more than it may ever have.
+        again = again and answer.headers.get("x-should-retry") != "false"
         return _Setback(_failure(answer), again, answer.headers.get("Retry-After"))
 
     def _unreachable(self, error: httpx2.RequestError) -> ServerUnreachable:
@@ -169,8 +178,18 @@ def _failure(answer: httpx2.Response) -> ServerAnswer:
         message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
     if code == "deadline_unmeetable":
         return _unmeetable(message, answer.status_code, code, error)
+    if error.get("limit"):
+        return _limited(message, answer, code, str(error["limit"]))
     kind = RequestRefused if answer.status_code < 500 else ServerFailed
     return kind(message, status=answer.status_code, code=code, type_=type_, param=param)
+
+
+def _limited(message: str, answer: httpx2.Response, code: str, limit: str) -> LimitExceeded:
+    refused = LimitExceeded(message, status=answer.status_code, code=code)
+    refused.limit = limit
+    said = answer.headers.get("Retry-After", "")
+    refused.retry_after_s = float(said) if said.isdecimal() else None
+    return refused
 
 
 def _unmeetable(

@@ -64,7 +64,7 @@ WITH seen AS MATERIALIZED (
   SELECT count(*) AS jobs, coalesce(sum(prompt_tokens + max_tokens), 0) AS tokens FROM (
     SELECT prompt_tokens, max_tokens FROM jobs
     WHERE tenant_id = :tenant_id AND state = 'queued'
-    LIMIT (SELECT queued_jobs + 1 FROM seen)) some
+    LIMIT (SELECT queued_jobs + 1 FROM seen)) enough
 )
 UPDATE tenant_quotas q SET folded_jobs = w.jobs, folded_tokens = w.tokens,
   admitted_jobs = q.admitted_jobs - s.admitted_jobs,

@@ -12,6 +12,7 @@ from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models
+from lmaas.cli.tenant_commands import audit, usage
 from lmaas.errors import LmaasError
 from lmaas.version import __version__
 
@@ -27,7 +28,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys
+    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys,
+    usage, audit,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -117,4 +117,6 @@ def front_door(folder: Path, *, database_url: str, redis_url: str) -> Iterator[F
         yield FrontDoor(build(services), services, tenant_id, secret)
     finally:
         services.notifier.stop()
+        services.key_uses.stop()
+        services.counting.dispose()
         services.engine.dispose()

@@ -4,6 +4,7 @@ The redirect refusal of webhooks is not here: there are no webhooks yet.
 """
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tenants import TENANTS
 
 _TASK_MANAGER = "tests/integration/test_task_manager.py"
 _RACES = "tests/integration/test_task_manager_races.py"
@@ -276,7 +277,7 @@ FRONT_DOOR = (
     Mutant(
         "key-scope", "a key opens what its scopes say",
         "api/auth.py",
-        "if scope.value not in asking.scopes and Scope.ADMIN.value not in asking.scopes:",
+        "if not asking.may(scope):",
         "if not asking.scopes:",
         (f"{_SCOPES}::test_a_key_without_the_scope_is_403",),
     ),
@@ -348,4 +349,4 @@ TURNS = (
     ),
 )  # fmt: skip
 
-MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS + TENANTS
