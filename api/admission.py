@@ -11,8 +11,10 @@ from flask import Flask, Response, g
 from api.services import Services
 from jobs.envelopes import NewJob
 from jobs.keys import Principal
-from jobs.quotas import admission
+from jobs.quotas import admission, storage
 from jobs.quotas.admission import Asked, Rate, Standing
+
+_FORM_BYTES = 10_000
 
 
 def admit(services: Services, asking: Principal, new: Sequence[NewJob]) -> None:
@@ -28,6 +30,18 @@ def admit_replays(services: Services, asking: Principal, jobs: int) -> None:
     """The same for so many jobs that run again; their tokens are counted once they wait."""
     if asking.limited:
         _ask(services, asking, Asked(jobs, 0))
+
+
+def check_storage(services: Services, asking: Principal, more_bytes: int) -> None:
+    """Raises `QuotaExceeded` if the tenant's files would hold more than they may."""
+    if asking.limited:
+        storage.check_storage(services.engine, asking.tenant_id, more_bytes)
+
+
+def check_body(services: Services, asking: Principal, length: int | None) -> None:
+    """The same for a body that is yet to be read, as far as its length is told; a form
+    around a file has some bytes of its own."""
+    check_storage(services, asking, max(0, (length or 0) - _FORM_BYTES))
 
 
 def _ask(services: Services, asking: Principal, asked: Asked) -> None:

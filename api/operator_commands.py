@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from jobs import keys, tenants
 from jobs.database import open_engine
 from jobs.errors import LmaasError
 from jobs.keys import Scope
-from jobs.quotas.limits import Limits
 from jobs.settings import load
 
 
@@ -29,12 +27,6 @@ def database() -> Iterator[Engine]:
             engine.dispose()
     except LmaasError as error:
         sys.exit(error.message)
-
-
-def show_limits(limits: Limits) -> None:
-    """A line for each."""
-    for name, limit in asdict(limits).items():
-        click.echo(f"{name}\t{'none' if limit is None else limit}")
 
 
 @click.group("keys")

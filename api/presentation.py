@@ -39,6 +39,7 @@ def job(view: JobView) -> dict[str, Any]:
         "attempt": view.attempt,
         "replay_of": None if view.replay_of is None else str(view.replay_of),
         "cancel_requested": view.cancel_requested,
+        "erased_at": maybe(view.erased_at),
         "result": _result(view),
         "error": _error(view),
         "timings": {

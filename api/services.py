@@ -7,8 +7,10 @@ from sqlalchemy import Engine
 from api.auth import Authenticator
 from api.key_uses import KeyUses
 from api.streams import StreamHub
+from api.transfers import Transfers
 from api.waiting import Notifier
 from bells.hints import Hints
+from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -30,6 +32,8 @@ class Services:
     key_uses: KeyUses
     # For tenants with limits: what is counted there may be forgotten in a crash.
     counting: Engine
+    contents: Contents
+    transfers: Transfers
 
 
 def open_services(settings: Settings) -> Services:
@@ -54,4 +58,6 @@ def open_services(settings: Settings) -> Services:
         counting=open_engine(
             settings, application="lmaas-web-quotas", connections=4, durable=False
         ),
+        contents=open_contents(settings),
+        transfers=Transfers(settings),
     )

@@ -13,11 +13,14 @@ from sqlalchemy import Engine
 from dispatcher import chores
 from dispatcher.chores import Chore
 from dispatcher.forgetting import keep_house
+from dispatcher.upkeep import erase_results, keep_files
+from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
 from jobs.quotas import folding
 from jobs.settings import Settings, load
+from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
 
 log = logging.getLogger(__name__)
@@ -25,9 +28,12 @@ log = logging.getLogger(__name__)
 
 def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
+    contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
         Chore("quotas", 1.0, lambda stopping: folding.fold_due(engine, stopping)),
+        Chore("files", 30.0, lambda _: keep_files(engine, contents)),
+        Chore("retention", 60.0, lambda _: erase_results(manager)),
     ]
 
 

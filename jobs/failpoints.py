@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 POINTS: dict[str, str] = {
     "web.submitting": "a checked job is about to be sent to Postgres",
     "web.submitted": "the job is committed, its 202 not yet said",
+    "files.renaming": "the bytes of a file are synced, not yet under their name",
+    "files.keeping": "the bytes of a file are whole, no row speaks for them",
+    "files.kept": "the row of a file is committed, nobody told",
     "dispatcher.releasing": "a tick is about to mark rows as released",
     "dispatcher.released": "rows are released and committed, their bell not yet rung",
     "dispatcher.ringing": "a bell is about to be published",

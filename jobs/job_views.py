@@ -16,12 +16,12 @@ _COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
        j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
-       j.deadline, j.replay_of, i.labels
+       j.deadline, j.replay_of, coalesce(i.labels, '{}') AS labels
 """
 
 _GET = text(f"""
-{_COLUMNS}, r.text, r.error_message, r.details
-FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
+{_COLUMNS}, r.text, r.error_message, r.details, j.erased_at
+FROM jobs j LEFT JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -45,8 +45,8 @@ WITH page AS MATERIALIZED (
     AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES}
   ORDER BY id DESC LIMIT :limit
 )
-{_COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details
-FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
+{_COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details, j.erased_at
+FROM page JOIN jobs j ON j.id = page.id LEFT JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
 """)  # noqa: S608 - only constants are joined
 
 _ATTEMPTS = text("""
@@ -104,6 +104,7 @@ class JobView:
     text: str | None
     error_message: str | None
     details: dict[str, Any] | None = None
+    erased_at: datetime | None = None
 
     @property
     def choices(self) -> list[Choice]:

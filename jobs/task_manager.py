@@ -25,8 +25,10 @@ from jobs.envelopes import (
     Outcome,
     Released,
 )
+from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
+from jobs.outcome_columns import columns
 from jobs.replays import Replay
 from jobs.shares import releases
 from jobs.states import CLASS_OFFSET_S, State
@@ -36,11 +38,12 @@ MAX_CRASHES = 3
 # And whatever ends its leases, a job is not begun without end.
 MOST_ATTEMPTS = 25
 
+
 # Between two attempts after an error: doubled each time, give or take a half.
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager:
+class TaskManager(Erasing):
     """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
@@ -90,8 +93,10 @@ class TaskManager:
         dry: bool, by: Actor | None = None,
     ) -> Sequence[Replay]:  # fmt: skip
         """The same for the jobs that a filter means (`jobs.replays`)."""
-        return transact(self._engine, lambda c: replays.replay(
-            c, tenant_id, wanted, client_address, dry=dry, by=by))  # fmt: skip
+        return transact(
+            self._engine,
+            lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry, by=by),
+        )
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is
@@ -141,7 +146,7 @@ class TaskManager:
         that is missing was a stale write and was discarded. A success whose
         cancel was requested is committed as `cancelled` with its text; a
         retryable failure goes back to the queue, after a pause."""
-        values = _columns(outcomes) | {
+        values = columns(outcomes) | {
             "worker_id": worker_id,
             "pause_s": _PAUSE_S,
             "longest_pause_s": _LONGEST_PAUSE_S,
@@ -200,21 +205,4 @@ def _values(job: NewJob) -> dict[str, Any]:
         "expires_after_s": job.times.expires_after_s,
         "deadline": job.times.deadline,
         "estimate_s": job.times.estimate_s,
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """Outcomes as one array for each column, for `unnest`."""
-    return {
-        "ids": [o.id for o in outcomes],
-        "attempts": [o.attempt for o in outcomes],
-        "states": [o.state.value for o in outcomes],
-        "reasons": [o.finish_reason for o in outcomes],
-        "codes": [o.error_code for o in outcomes],
-        "messages": [o.error_message for o in outcomes],
-        "texts": [o.text for o in outcomes],
-        "details": [json.dumps(o.details) if o.details else None for o in outcomes],
-        "tokens": [o.completion_tokens for o in outcomes],
-        "first_s": [o.first_token_age_s for o in outcomes],
-        "retryable": [o.retryable for o in outcomes],
     }

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import files_store.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -11,6 +12,7 @@ import models_store.records
 from jobs.database import Base
 
 TABLES_FROM = (
+    files_store.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,

@@ -1,4 +1,4 @@
-"""/v1/responses: create, read, follow, cancel."""
+"""/v1/responses: create, read, follow, cancel, delete."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import auth, job_requests, presentation
+from api.job_lookup import erased
 from api.openai import sse
-from api.openai.answers import ResponseObject
+from api.openai.answers import ResponseDeleted, ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
@@ -112,6 +113,16 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
                 view = waiter.wait(_CANCEL_S) or view
         return presentation.answer(response(view, kept))
 
+    @routes.delete(
+        "/responses/<response_id>", summary="Erase a response (OpenAI)",
+        responses={200: ResponseDeleted},
+    )  # fmt: skip
+    def delete_response(path: ResponsePath) -> Response:
+        view, _ = _found(services, auth.require(Scope.JOBS).tenant_id, path.response_id)
+        job_requests.erase(services, view)
+        gone = {"id": path.response_id, "object": "response", "deleted": True}
+        return presentation.answer(gone)
+
 
 def _submit(body: ResponseRequest) -> Submit:
     return Submit(
@@ -133,7 +144,7 @@ def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response
 
 
 def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
-    """A response that was stored, of this tenant. Raises `UnknownResponse`."""
+    """A response that was stored, of this tenant. Raises `UnknownResponse` or `JobErased`."""
     prefix, _, number = text.partition("_")
     unknown = UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
     try:
@@ -141,6 +152,8 @@ def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Ask
     except ValueError:
         raise unknown from None
     view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
+    if view is not None and view.erased_at is not None:
+        raise erased(view, view.erased_at)
     kept = None if view is None else job_views.asked(services.engine, id)
     if view is None or kept is None or not is_stored(kept):
         raise unknown

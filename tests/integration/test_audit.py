@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 
 from api.routes.tenant_routes import AuditList
 from api.schemas import KeyAnswer
-from jobs import audit, keys, tenants
+from jobs import audit, keys, retention, tenants
 from jobs.audit import Change, Page
 from jobs.database import transact
 from jobs.keys import Scope
 from jobs.quotas import limits
+from jobs.retention import Retention
 from models_store import aliases
 from tests.integration.front_door import FrontDoor, front_door, read, refusal
 from tests.integration.job_samples import claimed, rows, success, value
@@ -67,6 +68,8 @@ def over_http(method: str, path: str, **more: Any) -> Callable[[FrontDoor], obje
         ("tenant.weight", lambda door: tenants.set_weight(door.engine, "default", 2)),
         ("tenant.limits", lambda door: limits.change(
             door.engine, "default", {"queued_jobs": None})),
+        ("tenant.retention", lambda door: retention.set_retention(
+            door.engine, "default", Retention(3_600, None))),
         ("model.pause", over_http("POST", "/v1/models/echo/pause", data='{"reason": "canary"}')),
         ("model.resume", over_http("POST", "/v1/models/echo/resume")),
         ("alias.move", lambda door: transact(

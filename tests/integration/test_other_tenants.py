@@ -4,6 +4,7 @@ The routes are those of the OpenAPI document. A route with a parameter that noth
 can make an object for fails the test: it cannot be forgotten.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,16 +40,32 @@ def a_response(door: FrontDoor) -> str:
     return made
 
 
+def a_file(door: FrontDoor) -> str:
+    sent = {"purpose": "batch", "file": (io.BytesIO(b"{}\n"), "a.jsonl")}
+    made: str = door.send("POST", "/v1/files", data=sent).get_json()["id"]
+    return made
+
+
+def an_upload(door: FrontDoor) -> str:
+    sent = {"purpose": "batch", "filename": "a.jsonl", "bytes": 3, "mime_type": "text/plain"}
+    made: str = door.send("POST", "/v1/uploads", json=sent).get_json()["id"]
+    return made
+
+
 # By the parameter in the path: an object of the first tenant, and an id of nobody.
 MAKERS: dict[str, tuple[Callable[[FrontDoor], str], Callable[[], str]]] = {
     "job_id": (a_job, lambda: str(new_id())),
     "key_id": (a_key, lambda: str(new_id())),
     "response_id": (a_response, lambda: f"resp_{new_id().hex}"),
+    "file_id": (a_file, lambda: f"file-{new_id().hex}"),
+    "upload_id": (an_upload, lambda: f"upload_{new_id().hex}"),
 }
 # What belongs to the installation and is shown to every key that may read it.
 SHARED = {"reference"}
 # What a route wants beside the id, if it looks at that first.
-BODIES: dict[tuple[str, str], dict[str, Any]] = {}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/v1/uploads/{upload_id}/complete"): {"json": {"part_ids": [f"part_{'0' * 32}"]}},
+}
 
 
 def routes_with_ids(door: FrontDoor) -> list[tuple[str, str, str]]:

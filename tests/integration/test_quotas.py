@@ -1,5 +1,6 @@
 """Limits of tenants: exact over processes, told in headers, free for those without."""
 
+import io
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
+from werkzeug.test import TestResponse
 
 from api.schemas import JobAnswer
 from jobs import tenants
@@ -213,6 +215,27 @@ def test_a_replay_by_filter_obeys_the_limit_of_queued_jobs(door: FrontDoor) -> N
     assert refusal(answer)[:2] == (429, "quota_exceeded")
     answer = door.send("POST", "/v1/jobs/replay", key=key, json=sent | {"limit": 2})
     assert answer.status_code == 200, answer.text
+
+
+def test_files_hold_no_more_bytes_than_the_tenant_may_store(door: FrontDoor) -> None:
+    _, key = limited(door, "hoarder", storage_bytes=300)
+
+    def bring(size: int) -> TestResponse:
+        sent = {"purpose": "batch", "file": (io.BytesIO(b"x" * size), "a.jsonl")}
+        return door.send("POST", "/v1/files", key=key, data=sent)
+
+    kept = bring(200)
+    assert kept.status_code == 200, kept.text
+    refused = bring(101)
+    assert refusal(refused)[:2] == (429, "quota_exceeded")
+    assert refused.get_json()["error"]["limit"] == "storage_bytes"
+    assert refused.headers["x-should-retry"] == "false"
+    begun = {"purpose": "batch", "filename": "a", "bytes": 101, "mime_type": "text/plain"}
+    assert door.send("POST", "/v1/uploads", key=key, json=begun).status_code == 429
+    assert bring(100).status_code == 200
+    assert bring(100_000).status_code == 429
+    assert door.send("DELETE", f"/v1/files/{kept.get_json()['id']}", key=key).status_code == 200
+    assert bring(200).status_code == 200
 
 
 def test_a_tenant_without_limits_costs_no_statement_more(door: FrontDoor) -> None:
