@@ -34,6 +34,7 @@ from lmaas.errors import (
     WaitTimeout,
 )
 from lmaas.explanation import Explanation
+from lmaas.files import File
 from lmaas.tenant import AuditEntry, UsageLine
 from lmaas.version import __version__
 
@@ -44,6 +45,7 @@ __all__ = [
     "Component",
     "DeadlineUnmeetable",
     "Explanation",
+    "File",
     "Job",
     "JobCancelled",
     "JobEnded",

@@ -12,6 +12,7 @@ from lmaas.answers import Attempt, Job, MapResult, Replay, Result
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
+from lmaas.files import Files
 from lmaas.keys import Keys
 from lmaas.mapping import map_jobs
 from lmaas.overview import Overview
@@ -37,6 +38,7 @@ class Client(Overview, Tenant):
         address = find_address(base_url, api_key)
         self._transport = Transport(address.url, address.api_key, patience_s=patience_s)
         self.keys = Keys(self._transport)
+        self.files = Files(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -136,6 +138,11 @@ class Client(Overview, Tenant):
         """Asks for the job's end; one that has ended is answered unchanged."""
         job_id = job.id if isinstance(job, Job) else job
         return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/cancel"))
+
+    def erase(self, job: str | Job) -> None:
+        """Erases the input and the result of a job that has ended."""
+        job_id = job.id if isinstance(job, Job) else job
+        self._transport.request("DELETE", f"/v1/jobs/{_id(job_id)}")
 
     def attempts(self, job: str | Job) -> list[Attempt]:
         """What ran of a job, where, and how each attempt ended."""

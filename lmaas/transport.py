@@ -5,7 +5,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,12 +80,14 @@ class Transport:
         path: str,
         *,
         body: Mapping[str, Any] | None = None,
+        form: Mapping[str, Any] | None = None,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers.
+        """The JSON object that the server answers to a JSON `body`, or to a `form`
+        whose `data` are its fields and whose `files` are sent as they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
@@ -100,6 +103,7 @@ class Transport:
             params=query,
             headers={**_JSON, **(headers or {})} if content else headers,
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
+            **(form or {}),
         )
         began = time.monotonic()
         for attempt in itertools.count():
@@ -113,6 +117,19 @@ class Transport:
             if not outcome.again or late or self._closed.wait(pause_s):
                 raise outcome.error
         raise AssertionError("unreachable: the count has no end")
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The bytes that the server answers, as they come. Raises what `request` raises,
+        and tries no second time: who reads knows what was there before."""
+        try:
+            with self._http.stream("GET", path, timeout=httpx2.Timeout(60, pool=None)) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise _failure(answer)
+                yield answer.iter_bytes()
+        except httpx2.RequestError as error:
+            raise self._unreachable(error) from error
 
     def _try(self, request: httpx2.Request, *, repeatable: bool) -> "dict[str, Any] | _Setback":
         try:

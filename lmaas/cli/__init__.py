@@ -8,6 +8,7 @@ from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
+from lmaas.cli.file_commands import files
 from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
@@ -28,7 +29,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys,
+    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys, files,
     usage, audit,
 ):  # fmt: skip
     cli.add_command(command)
