@@ -26,13 +26,11 @@ LATER_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for at once. What is not submitted by a request of a client (a
-    batch's lines, a replay) is no rate: `rated=False`."""
+    """What one request asks for."""
 
     jobs: int
     tokens: int
     requests: int = 1
-    rated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +54,14 @@ class Standing:
 
 def admit(engine: Engine, tenant_id: UUID, asked: Asked) -> Standing:
     """Takes what is asked for from what the tenant may still have, or nothing."""
-    requests = asked.requests if asked.rated else 0
-    rated_tokens = asked.tokens if asked.rated else 0
     values = {
         "tenant_id": tenant_id,
-        "requests": requests,
-        "rated_tokens": rated_tokens,
+        "requests": asked.requests,
+        "rated_tokens": asked.tokens,
         "jobs": asked.jobs,
         "tokens": asked.tokens,
+        "jobs_at_once": asked.jobs,
+        "tokens_at_once": asked.tokens,
     }
     rows = run(engine, ADMIT, values)
     if not rows:
@@ -71,10 +69,29 @@ def admit(engine: Engine, tenant_id: UUID, asked: Asked) -> Standing:
     [row] = rows
     took = row.exceeded is None
     return Standing(
-        _rate(row.requests_per_minute, row.requests, requests if took else 0),
-        _rate(row.tokens_per_minute, row.tokens, rated_tokens if took else 0),
+        _rate(row.requests_per_minute, row.requests, asked.requests if took else 0),
+        _rate(row.tokens_per_minute, row.tokens, asked.tokens if took else 0),
         None if took else _refusal(row, asked),
     )
+
+
+def admit_lines(engine: Engine, tenant_id: UUID, jobs: int, tokens: int) -> bool:
+    """Takes a chunk of a batch's lines, or nothing: then they are to be read again
+    later. A batch is no rate, and its chunk passes as soon as there is room for a job,
+    so that no limit is too small for one: what is too much is this chunk."""
+    if not jobs:
+        return True
+    values = {
+        "tenant_id": tenant_id,
+        "requests": 0,
+        "rated_tokens": 0,
+        "jobs": jobs,
+        "tokens": tokens,
+        "jobs_at_once": 1,
+        "tokens_at_once": 1,
+    }
+    rows = run(engine, ADMIT, values)
+    return not rows or rows[0].exceeded is None
 
 
 def _rate(limit: int | None, slots: Sequence[int], taken: int) -> Rate | None:

@@ -24,8 +24,8 @@ WITH seen AS MATERIALIZED (
   SELECT *, CASE
     WHEN used_requests + :requests > requests_per_minute THEN 'requests_per_minute'
     WHEN used_tokens + :rated_tokens > tokens_per_minute THEN 'tokens_per_minute'
-    WHEN waiting_jobs + :jobs > queued_jobs THEN 'queued_jobs'
-    WHEN waiting_tokens + :tokens > queued_tokens THEN 'queued_tokens'
+    WHEN waiting_jobs + :jobs_at_once > queued_jobs THEN 'queued_jobs'
+    WHEN waiting_tokens + :tokens_at_once > queued_tokens THEN 'queued_tokens'
   END AS exceeded FROM used
 ), admitted AS (
   UPDATE tenant_quotas q SET

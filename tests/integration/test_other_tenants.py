@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from api.schemas import KeyAnswer
 from jobs.ids import new_id
-from tests.integration.front_door import FrontDoor, front_door, read
+from tests.integration.front_door import GOOD, FrontDoor, front_door
 from tests.integration.job_samples import rows
 
 
@@ -26,56 +25,77 @@ def door(
         yield opened
 
 
-def a_job(door: FrontDoor) -> str:
-    return door.accepted().id
+def made(door: FrontDoor, key: str, path: str, **more: Any) -> str:
+    answer = door.send("POST", path, key=key, **more)
+    assert answer.status_code in (200, 201, 202), f"POST {path}: {answer.text}"
+    id: str = answer.get_json()["id"]
+    return id
 
 
-def a_key(door: FrontDoor) -> str:
-    return read(door.send("POST", "/v1/keys", json={"name": "mine"}), KeyAnswer).id
+def a_job(door: FrontDoor, key: str) -> str:
+    return made(door, key, "/v1/jobs", json=GOOD)
 
 
-def a_response(door: FrontDoor) -> str:
+def a_key(door: FrontDoor, key: str) -> str:
+    return made(door, key, "/v1/keys", json={"name": "mine"})
+
+
+def a_response(door: FrontDoor, key: str) -> str:
     sent = {"model": "echo", "input": "hello", "background": True}
-    made: str = door.send("POST", "/v1/responses", json=sent).get_json()["id"]
-    return made
+    return made(door, key, "/v1/responses", json=sent)
 
 
-def a_file(door: FrontDoor) -> str:
+def a_file(door: FrontDoor, key: str) -> str:
     sent = {"purpose": "batch", "file": (io.BytesIO(b"{}\n"), "a.jsonl")}
-    made: str = door.send("POST", "/v1/files", data=sent).get_json()["id"]
-    return made
+    return made(door, key, "/v1/files", data=sent)
 
 
-def an_upload(door: FrontDoor) -> str:
+def an_upload(door: FrontDoor, key: str) -> str:
     sent = {"purpose": "batch", "filename": "a.jsonl", "bytes": 3, "mime_type": "text/plain"}
-    made: str = door.send("POST", "/v1/uploads", json=sent).get_json()["id"]
-    return made
+    return made(door, key, "/v1/uploads", json=sent)
 
 
-# By the parameter in the path: an object of the first tenant, and an id of nobody.
-MAKERS: dict[str, tuple[Callable[[FrontDoor], str], Callable[[], str]]] = {
-    "job_id": (a_job, lambda: str(new_id())),
-    "key_id": (a_key, lambda: str(new_id())),
-    "response_id": (a_response, lambda: f"resp_{new_id().hex}"),
-    "file_id": (a_file, lambda: f"file-{new_id().hex}"),
-    "upload_id": (an_upload, lambda: f"upload_{new_id().hex}"),
+def prefixed(prefix: str) -> Callable[[], str]:
+    return lambda: prefix + new_id().hex
+
+
+def plain() -> str:
+    return str(new_id())
+
+
+# By the parameter in a path: makes an object of whose key it is; and an id of nobody.
+MAKERS: dict[str, tuple[Callable[[FrontDoor, str], str], Callable[[], str]]] = {
+    "job_id": (a_job, plain),
+    "key_id": (a_key, plain),
+    "response_id": (a_response, prefixed("resp_")),
+    "file_id": (a_file, prefixed("file-")),
+    "upload_id": (an_upload, prefixed("upload_")),
 }
 # What belongs to the installation and is shown to every key that may read it.
 SHARED = {"reference"}
+# What is no id by itself, but names a part of the object before it.
+PARTS: dict[str, str] = {}
 # What a route wants beside the id, if it looks at that first.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/uploads/{upload_id}/complete"): {"json": {"part_ids": [f"part_{'0' * 32}"]}},
 }
+# What a list must be asked with.
+QUERIES: dict[str, str] = {}
+
+
+def names_in(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 
 def routes_with_ids(door: FrontDoor) -> list[tuple[str, str, str]]:
-    """Method, path and the first parameter of each route that has one."""
-    found = []
-    for path, methods in door.app.api_doc["paths"].items():
-        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-        if names and names[0] not in SHARED:
-            found += [(method.upper(), path, names[0]) for method in methods]
-    return found
+    """Method, path, and each parameter of it that is the id of something."""
+    return [
+        (method.upper(), path, name)
+        for path, methods in door.app.api_doc["paths"].items()
+        for name in names_in(path)
+        if name not in SHARED and name not in PARTS
+        for method in methods
+    ]
 
 
 def test_there_is_an_object_of_each_kind_to_ask_for(door: FrontDoor) -> None:
@@ -89,13 +109,17 @@ def test_no_route_tells_another_tenants_object_from_one_that_is_not_there(door: 
     stranger = door.key(tenant="stranger")
     for method, path, name in routes_with_ids(door):
         make, nobodys_id = MAKERS[name]
-        theirs, nobodys = make(door), nobodys_id()
+        theirs, nobodys = make(door, door.secret), nobodys_id()
+        # Whatever else the path names is the stranger's own.
+        own = dict(PARTS)
+        for other in names_in(path):
+            if other != name and other not in PARTS:
+                own[other] = MAKERS[other][0](door, stranger)
 
-        def ask(id: str, method: str = method, path: str = path, name: str = name) -> TestResponse:
-            filled = path.replace("{" + name + "}", id)
-            return door.send(method, filled, key=stranger, **BODIES.get((method, path), {}))
-
-        found, missing = ask(theirs), ask(nobodys)
+        sent = {"key": stranger, **BODIES.get((method, path), {})}
+        found, missing = (
+            door.send(method, path.format_map(own | {name: id}), **sent) for id in (theirs, nobodys)
+        )
         assert missing.status_code == 404, f"{method} {path}: give it a body in BODIES"
         assert found.status_code == 404, f"{method} {path} shows another tenant's {name}"
         assert found.text.replace(theirs, nobodys) == missing.text, f"{method} {path}"
@@ -113,11 +137,12 @@ def test_asking_left_no_trace_in_what_was_asked_for(door: FrontDoor) -> None:
 
 
 def test_lists_hold_nothing_of_another_tenant(door: FrontDoor) -> None:
-    made = {name: make(door) for name, (make, _) in MAKERS.items()}
+    kinds = {name for *_, name in routes_with_ids(door)}
+    theirs = {name: MAKERS[name][0](door, door.secret) for name in kinds}
     lister = door.key(tenant="lister")
     for path, methods in door.app.api_doc["paths"].items():
         if "get" in methods and "{" not in path and path.startswith("/v1/"):
-            answer = door.get(path, key=lister)
-            assert answer.status_code == 200, f"GET {path}"
-            for name, id in made.items():
+            answer = door.get(path + QUERIES.get(path, ""), key=lister)
+            assert answer.status_code == 200, f"GET {path}: give it a query in QUERIES"
+            for name, id in theirs.items():
                 assert id not in answer.text, f"GET {path} lists another tenant's {name}"

@@ -217,6 +217,20 @@ def test_a_replay_by_filter_obeys_the_limit_of_queued_jobs(door: FrontDoor) -> N
     assert answer.status_code == 200, answer.text
 
 
+def test_a_chunk_of_a_batch_passes_as_soon_as_there_is_room_and_is_no_rate(
+    door: FrontDoor,
+) -> None:
+    tenant_id, _ = limited(door, "batches", requests_per_minute=1, queued_jobs=10)
+    counting = door.services.counting
+    assert admission.admit_lines(counting, tenant_id, 500, 500 * COST)
+    assert not admission.admit_lines(counting, tenant_id, 1, COST)
+    assert admission.admit_lines(counting, tenant_id, 0, 0)
+    folding.fold(door.engine, tenant_id)  # they were in vain: no row was made
+    assert admission.admit_lines(counting, tenant_id, 500, 500 * COST)
+    nobody = tenants.ensure(door.engine, "without limits")
+    assert admission.admit_lines(counting, nobody, 500, 500 * COST)
+
+
 def test_files_hold_no_more_bytes_than_the_tenant_may_store(door: FrontDoor) -> None:
     _, key = limited(door, "hoarder", storage_bytes=300)
 
