@@ -3,7 +3,8 @@
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
-Errors of files and of erased content stand in `jobs/content_errors.py`.
+Errors of files and of erased content stand in `jobs/content_errors.py`, those of tenants
+and their limits in `jobs/tenant_errors.py`.
 """
 
 from datetime import datetime
@@ -80,39 +81,6 @@ class UnknownKey(LmaasError):
     """No such API key for this tenant."""
 
     code = "key_not_found"
-
-
-class UnknownTenant(LmaasError):
-    """No such tenant; only operators ask for one by its name."""
-
-    code = "tenant_not_found"
-
-
-class RateLimitExceeded(LmaasError):
-    """The tenant asks for more within a minute than it may; nothing was submitted."""
-
-    code = "rate_limit_exceeded"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        limit: str = "",
-        retry_after_s: int = 1,
-        again: bool = True,
-    ) -> None:
-        super().__init__(message, param=param)
-        self.limit = limit
-        self.retry_after_s = retry_after_s
-        # Whether the same request may pass later; else it is too large by itself.
-        self.again = again
-
-
-class QuotaExceeded(RateLimitExceeded):
-    """The tenant has as much waiting, or stored, as it may; nothing was added."""
-
-    code = "quota_exceeded"
 
 
 class Unauthenticated(LmaasError):

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, text
 from jobs import audit
 from jobs.audit import Actor, Change
 from jobs.database import run, transact
-from jobs.errors import UnknownTenant
 from jobs.ids import new_id
+from jobs.tenant_errors import UnknownTenant
 
 _ALL = text("SELECT id, name, weight, created_at FROM tenants ORDER BY name")
 _FIND = text("SELECT id FROM tenants WHERE name = :name")

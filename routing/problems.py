@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import content_errors, errors
+from jobs import content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
 
 # First match wins along the class's ancestry.
@@ -29,8 +29,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     content_errors.UnknownUpload: HTTPStatus.NOT_FOUND,
     content_errors.FileGone: HTTPStatus.GONE,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
-    errors.UnknownTenant: HTTPStatus.NOT_FOUND,
-    errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    tenant_errors.UnknownTenant: HTTPStatus.NOT_FOUND,
+    tenant_errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

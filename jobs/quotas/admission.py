@@ -13,10 +13,10 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs.database import run
-from jobs.errors import QuotaExceeded, RateLimitExceeded
 from jobs.quotas import windows
 from jobs.quotas.limits import Limits
 from jobs.quotas.statements import ADMIT
+from jobs.tenant_errors import QuotaExceeded, RateLimitExceeded
 
 # Queued work is counted again every second.
 _COUNTED_AGAIN_S = 1

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from jobs.database import run
-from jobs.errors import QuotaExceeded
 from jobs.quotas.admission import LATER_S
+from jobs.tenant_errors import QuotaExceeded
 
 # Parts of uploads that are not complete are held as well.
 _HELD = text("""

@@ -55,6 +55,20 @@ def an_upload(door: FrontDoor, key: str) -> str:
     return made(door, key, "/v1/uploads", json=sent)
 
 
+def a_batch(door: FrontDoor, key: str) -> str:
+    sent = {"input_file_id": a_file(door, key), "endpoint": "/v1/completions",
+            "completion_window": "24h"}  # fmt: skip
+    return made(door, key, "/v1/batches", json=sent)
+
+
+def a_webhook(door: FrontDoor, key: str) -> str:
+    return made(door, key, "/v1/webhooks", json={"url": "https://8.8.8.8/never-called"})
+
+
+def a_delivery(door: FrontDoor, key: str) -> str:
+    return made(door, key, f"/v1/webhooks/{a_webhook(door, key)}/test")
+
+
 def prefixed(prefix: str) -> Callable[[], str]:
     return lambda: prefix + new_id().hex
 
@@ -70,17 +84,25 @@ MAKERS: dict[str, tuple[Callable[[FrontDoor, str], str], Callable[[], str]]] = {
     "response_id": (a_response, prefixed("resp_")),
     "file_id": (a_file, prefixed("file-")),
     "upload_id": (an_upload, prefixed("upload_")),
+    "batch_id": (a_batch, prefixed("batch_")),
+    "webhook_id": (a_webhook, plain),
+    "delivery_id": (a_delivery, plain),
 }
 # What belongs to the installation and is shown to every key that may read it.
 SHARED = {"reference"}
 # What is no id by itself, but names a part of the object before it.
-PARTS: dict[str, str] = {}
+PARTS = {"line": "1"}
 # What a route wants beside the id, if it looks at that first.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/uploads/{upload_id}/complete"): {"json": {"part_ids": [f"part_{'0' * 32}"]}},
+    ("POST", "/v1/batches/{batch_id}"): {"json": {"priority": "batch"}},
+    ("POST", "/v1/batches/{batch_id}/retry"): {"json": {}},
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/replay"): {
+        "json": {"since": "2026-01-01T00:00:00Z"}
+    },
 }
 # What a list must be asked with.
-QUERIES: dict[str, str] = {}
+QUERIES = {"/v1/webhooks/deliveries": "?subject=nobody"}
 
 
 def names_in(path: str) -> list[str]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from api.errors import of_error
-from jobs import errors
+from jobs import errors, tenant_errors
 from jobs.errors import LmaasError
 from routing.problems import STATUS
 
@@ -94,11 +94,11 @@ def test_only_unavailable_says_when_to_try_again() -> None:
 
 
 def test_an_exceeded_limit_says_which_one_when_to_try_again_and_whether() -> None:
-    response = of_error(errors.QuotaExceeded("full", limit="queued_jobs", retry_after_s=7))
+    response = of_error(tenant_errors.QuotaExceeded("full", limit="queued_jobs", retry_after_s=7))
     assert response.headers["Retry-After"] == "7"
     assert response.headers["x-should-retry"] == "true"
     assert response.get_json()["error"]["limit"] == "queued_jobs"
-    hopeless = of_error(errors.RateLimitExceeded("too large", again=False))
+    hopeless = of_error(tenant_errors.RateLimitExceeded("too large", again=False))
     assert hopeless.headers["x-should-retry"] == "false"
 
 
