@@ -21,7 +21,7 @@ SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races chaos chaos-echo chaos-smollm2 \
-    bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
+    bench bench-queue bench-backlog bench-quotas bench-engine bench-peers bench-cancel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and C
 
 bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows in the table
 	$(BIN)/python -m benchmarks.backlog
+
+bench-quotas: $(VENV)/.installed ## what tenants' limits cost with a million jobs in the queue
+	$(BIN)/python -m benchmarks.quotas
 
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)
