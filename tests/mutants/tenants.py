@@ -25,7 +25,7 @@ TENANTS = (
         "quota-asked", "OpenAI's routes ask for the limits too",
         "api/openai/work.py",
         "        admit(self._services, self._asking, self._jobs)\n", "",
-        (f"{_QUOTAS}::test_openais_routes_obey_the_same_limits",),
+        (f"{_QUOTAS}::test_openais_routes_obey_the_same_limits[/v1/responses-body2]",),
     ),
     Mutant(
         "usage-ended", "a job that waits again is no usage",
