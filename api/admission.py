@@ -32,6 +32,15 @@ def admit_replays(services: Services, asking: Principal, jobs: int) -> None:
         _ask(services, asking, Asked(jobs, 0))
 
 
+def admit_lines(services: Services, asking: Principal, new: Sequence[NewJob]) -> None:
+    """The same for lines that are appended to a batch, which are no rate."""
+    if asking.limited:
+        tokens = sum(job.prompt_tokens + job.max_tokens for job in new)
+        refusal = admission.admit_lines(services.counting, asking.tenant_id, len(new), tokens)
+        if refusal is not None:
+            raise refusal
+
+
 def check_storage(services: Services, asking: Principal, more_bytes: int) -> None:
     """Raises `QuotaExceeded` if the tenant's files would hold more than they may."""
     if asking.limited:

@@ -7,6 +7,7 @@ from api.moments import moment
 from api.queries import JobListQuery, JobSelection
 from api.services import Services
 from jobs import job_views
+from jobs.batches.names import batch_id
 from jobs.content_errors import JobErased
 from jobs.errors import InvalidRequest, UnknownJob
 from jobs.job_views import JobFilter, JobView
@@ -74,6 +75,7 @@ def selected(query: JobSelection, limit: int, before: UUID | None = None) -> Job
         ended_since=query.ended_since,
         ended_until=query.ended_until,
         worker=query.worker,
+        batch=batch_id(query.batch) if query.batch else None,
         before=before,
         limit=limit,
     )

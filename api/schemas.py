@@ -65,6 +65,7 @@ class JobAnswer(Answer):
     metadata: dict[str, str]
     attempt: int
     replay_of: str | None = Field(description="the finished job whose input this one repeats")
+    batch: str | None = Field(description="the batch whose line it is")
     cancel_requested: bool
     erased_at: str | None = Field(
         description="since then metadata, result and error message are gone; only in lists"

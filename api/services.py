@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.batch_hub import BatchHub
 from api.key_uses import KeyUses
 from api.streams import StreamHub
 from api.transfers import Transfers
@@ -32,6 +33,7 @@ class Services:
     key_uses: KeyUses
     # For tenants with limits: what is counted there may be forgotten in a crash.
     counting: Engine
+    batches: BatchHub
     contents: Contents
     transfers: Transfers
 
@@ -41,6 +43,8 @@ def open_services(settings: Settings) -> Services:
     engine = open_engine(settings, application="lmaas-web", connections=12)
     streams = StreamHub(engine, settings)
     streams.start()
+    batches = BatchHub(engine)
+    batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
     uses = KeyUses(engine)
@@ -58,6 +62,7 @@ def open_services(settings: Settings) -> Services:
         counting=open_engine(
             settings, application="lmaas-web-quotas", connections=4, durable=False
         ),
+        batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),
     )

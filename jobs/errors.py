@@ -77,6 +77,12 @@ class UnknownResponse(LmaasError):
     code = "response_not_found"
 
 
+class UnknownBatch(LmaasError):
+    """No such batch for this tenant."""
+
+    code = "batch_not_found"
+
+
 class UnknownKey(LmaasError):
     """No such API key for this tenant."""
 
@@ -119,6 +125,18 @@ class ModelRefused(LmaasError):
     """A model's files failed a check of the Model Store."""
 
     code = "model_refused"
+
+
+class ModelInUse(LmaasError):
+    """A model version cannot be deleted: a name or jobs need it."""
+
+    code = "model_in_use"
+
+
+class ModelDeleted(LmaasError):
+    """The model version that a waiting job was pinned to was deleted."""
+
+    code = "model_deleted"
 
 
 class ModelCorrupt(LmaasError):

@@ -113,6 +113,10 @@ class JobRecord(Base):
     # Its client asked to read the text while it grows (`bells.token_stream`).
     stream: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    # The batch whose line it is (`jobs.batches`).
+    batch_id: Mapped[UUID | None] = mapped_column(Uuid)
+    # It waits, and is not released: its batch is paused.
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
     prompt_tokens: Mapped[int] = mapped_column(Integer)
     max_tokens: Mapped[int] = mapped_column(Integer)
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
@@ -132,7 +136,7 @@ class JobRecord(Base):
             name="erased_has_ended",
         ),
         Index("ix_jobs_waiting", "model", "version", "tenant_id", "priority", "rank",
-              postgresql_where=text("state = 'queued' AND released_at IS NULL")),
+              postgresql_where=text("state = 'queued' AND released_at IS NULL AND NOT held")),
         Index("ix_jobs_released", "model", "version", "turn",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
         Index("ix_jobs_suspect", "model", "version", "turn",
@@ -140,6 +144,9 @@ class JobRecord(Base):
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_expiring", "expires_at",
               postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
+        # How many lines of a batch are where: counted in the index alone.
+        Index("ix_jobs_batch", "batch_id", "state", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("ix_jobs_held", "batch_id", postgresql_where=text("held AND state = 'queued'")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
         Index("ix_jobs_tenant_state", "tenant_id", "state", "id"),
         Index("ix_jobs_not_erased", "tenant_id", "finished_at",

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import replays, statements, worker_statements
+from jobs import deletions, replays, statements, worker_statements
 from jobs.audit import Actor
+from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -38,13 +39,13 @@ MAX_CRASHES = 3
 # And whatever ends its leases, a job is not begun without end.
 MOST_ATTEMPTS = 25
 
-
 # Between two attempts after an error: doubled each time, give or take a half.
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager(Erasing):
-    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+class TaskManager(TaskLines, Erasing):
+    """See the module, and `TaskLines` for lines of batches. All methods raise
+    `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -101,8 +102,7 @@ class TaskManager(Erasing):
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is
         over; `cancel_requested` if it runs; `None` if there was nothing to do."""
-        values = {"id": job_id, "tenant_id": tenant_id}
-        rows = run(self._engine, statements.CANCEL, values)
+        rows = run(self._engine, statements.CANCEL, {"id": job_id, "tenant_id": tenant_id})
         return str(rows[0].kind) if rows else None
 
     def release(
@@ -176,6 +176,10 @@ class TaskManager(Erasing):
     def expire(self) -> list[UUID]:
         """Ends waiting jobs whose time is over. Safe in several processes at once."""
         return [row.id for row in run(self._engine, statements.EXPIRE, {})]
+
+    def fail_deleted(self, model: str, version: int) -> list[UUID]:
+        """Ends some waiting jobs of a deleted model version (`jobs.deletions`)."""
+        return deletions.fail_waiting(self._engine, model, version)
 
     def held(self, worker_id: UUID) -> dict[UUID, HeldRow]:
         """The jobs that this worker holds, as Postgres sees it."""

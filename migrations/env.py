@@ -3,6 +3,7 @@
 from alembic import context
 
 import files_store.records
+import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -13,6 +14,7 @@ from jobs.database import Base
 
 TABLES_FROM = (
     files_store.records,
+    jobs.batches.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,

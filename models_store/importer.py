@@ -20,7 +20,7 @@ from jobs.audit import Actor, Change, Scalar
 from jobs.database import transact
 from jobs.errors import ModelCorrupt, ModelRefused
 from models_store import aliases as alias_names
-from models_store import catalog, checks, folders, manifest, trial
+from models_store import catalog, checks, deletion, folders, manifest, trial
 from models_store.catalog import Facts, ModelVersion
 from models_store.names import check_aliases, check_name
 
@@ -37,8 +37,8 @@ def import_folder(
     """Makes `folder` the next version of `name`; the aliases follow its newest.
 
     The same files again answer the version that they already are, and put its
-    files back if they were damaged. Safe several times at once. `by` stands in the
-    audit log, None for an operator. Raises
+    files back if they were damaged or deleted. Safe several times at once. `by` stands
+    in the audit log, None for an operator. Raises
     `ModelRefused` or `UnsupportedModel` with the file, what is wrong with it
     and what to do; nothing is changed then.
     """
@@ -49,7 +49,7 @@ def import_folder(
     folders.remove_abandoned(models_folder)
     digest = manifest.of_files(folder, files).sha256
     known = transact(engine, lambda connection: catalog.find_content(connection, name, digest))
-    if known is not None and _is_sound(known, models_folder):
+    if known is not None and not known.deleted_at and _is_sound(known, models_folder):
         return transact(engine, lambda connection: _enter(connection, known, others))
     with _work_folder(models_folder) as work:
         _copy(folder, work, files)
@@ -157,6 +157,9 @@ def _publish(
         audit.record(connection, by, Change("model.import", model.reference, details))
     elif model.version == place.damaged:
         place.put(folders.version_folder(place.models_folder, name, model.version))
+        if model.deleted_at is not None:
+            audit.record(connection, by, Change("model.import", model.reference))
+        deletion.take_back(connection, model)
     return _enter(connection, model, aliases)
 
 

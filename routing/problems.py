@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import content_errors, errors, tenant_errors
+from jobs import batch_errors, content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
 
 # First match wins along the class's ancestry.
@@ -28,6 +28,9 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     content_errors.UnknownFile: HTTPStatus.NOT_FOUND,
     content_errors.UnknownUpload: HTTPStatus.NOT_FOUND,
     content_errors.FileGone: HTTPStatus.GONE,
+    errors.UnknownBatch: HTTPStatus.NOT_FOUND,
+    batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
+    batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     tenant_errors.UnknownTenant: HTTPStatus.NOT_FOUND,
     tenant_errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,

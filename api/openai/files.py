@@ -12,7 +12,7 @@ from flask_openapi3.models.media_type import MediaType
 from flask_openapi3.models.schema import Schema
 from pydantic import TypeAdapter, ValidationError
 
-from api import auth, presentation, transfers
+from api import auth, job_requests, presentation, transfers
 from api.admission import check_body, check_storage
 from api.form_document import document_form
 from api.openai import file_answers
@@ -56,9 +56,10 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
             filename = _filename(form.filename)
             made.close()
             check_storage(services, asking, made.size_bytes)
+            key = job_requests.idempotency(_said(asked, filename, made.sha256))
             kept = catalog.keep(
                 engine, made, tenant_id=tenant_id, purpose=asked.purpose, filename=filename,
-                expires_after_s=asked.life_s,
+                expires_after_s=asked.life_s, key=key,
             )  # fmt: skip
         return presentation.answer(file_answers.file(kept))
 
@@ -98,6 +99,11 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         return response
 
     document_form(routes, "/v1/files", FileForm)
+
+
+def _said(asked: FileForm, filename: str, sha256: bytes) -> bytes:
+    """What a file's Idempotency-Key is bound to."""
+    return b"\n".join((asked.model_dump_json().encode(), filename.encode(), sha256))
 
 
 def _asked(fields: dict[str, str]) -> FileForm:

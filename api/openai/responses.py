@@ -17,7 +17,6 @@ from api.openai.answers import ResponseDeleted, ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
-from api.openai.response_shapes import Asked, asked, is_stored, response
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
@@ -25,17 +24,13 @@ from jobs import job_views
 from jobs.errors import UnknownResponse
 from jobs.job_views import JobView
 from jobs.keys import Scope
-from jobs.spec import Submit, Task
 from jobs.states import State
+from routing.openai import submits
 from routing.openai.response_requests import ResponseRequest
+from routing.openai.response_shapes import Asked, asked, is_stored, response
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
-_NAMES = {
-    "input.messages": "input",
-    "task": "model",
-    "parameters.max_tokens": "max_output_tokens",
-}
 
 
 class ResponsePath(Parameters):
@@ -73,7 +68,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def create(body: ResponseRequest) -> Response:
         kept = asked(body)
-        work = Work(services, auth.require(Scope.JOBS), [_submit(body)], _NAMES, kept)
+        work = Work(services, auth.require(Scope.JOBS), [submits.of_response(body)],
+                    submits.RESPONSE_NAMES, kept)  # fmt: skip
         if body.stream:
             return work.stream(
                 lambda views: ResponseStory(services, views[0], kept, -1).tell(),
@@ -122,18 +118,6 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         job_requests.erase(services, view)
         gone = {"id": path.response_id, "object": "response", "deleted": True}
         return presentation.answer(gone)
-
-
-def _submit(body: ResponseRequest) -> Submit:
-    return Submit(
-        task=Task.CHAT.value,
-        model=body.model,
-        input={"messages": body.messages()},
-        parameters=body.parameters(body.max_output_tokens),
-        priority=body.priority,
-        metadata=body.metadata or {},
-        stream=bool(body.stream),
-    )
 
 
 def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response:

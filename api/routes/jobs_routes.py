@@ -158,6 +158,7 @@ def _fresh(new: NewJob, accepted: Accepted) -> JobView:
         expires_at=accepted.expires_at,
         deadline=new.times.deadline,
         replay_of=None,
+        batch_id=None,
         labels=new.labels,
         **unset,
     )

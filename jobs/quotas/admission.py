@@ -75,12 +75,14 @@ def admit(engine: Engine, tenant_id: UUID, asked: Asked) -> Standing:
     )
 
 
-def admit_lines(engine: Engine, tenant_id: UUID, jobs: int, tokens: int) -> bool:
-    """Takes a chunk of a batch's lines, or nothing: then they are to be read again
-    later. A batch is no rate, and its chunk passes as soon as there is room for a job,
-    so that no limit is too small for one: what is too much is this chunk."""
+def admit_lines(
+    engine: Engine, tenant_id: UUID, jobs: int, tokens: int
+) -> RateLimitExceeded | None:
+    """Takes a chunk of a batch's lines, or nothing and says why: then they are to be read
+    again later. A batch is no rate, and its chunk passes as soon as there is room for a
+    job, so that no limit is too small for one: what is too much is this chunk."""
     if not jobs:
-        return True
+        return None
     values = {
         "tenant_id": tenant_id,
         "requests": 0,
@@ -90,8 +92,9 @@ def admit_lines(engine: Engine, tenant_id: UUID, jobs: int, tokens: int) -> bool
         "jobs_at_once": 1,
         "tokens_at_once": 1,
     }
-    rows = run(engine, ADMIT, values)
-    return not rows or rows[0].exceeded is None
+    for row in run(engine, ADMIT, values):
+        return None if row.exceeded is None else _refusal(row, Asked(1, 1))
+    return None
 
 
 def _rate(limit: int | None, slots: Sequence[int], taken: int) -> Rate | None:

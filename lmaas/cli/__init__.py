@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.exits import EPILOG, exit_code
@@ -29,8 +30,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys, files,
-    usage, audit,
+    up, down, status, demo, submit, get, wait, ls, explain, cancel, batch, dead, models, keys,
+    files, usage, audit,
 ):  # fmt: skip
     cli.add_command(command)
 

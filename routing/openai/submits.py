@@ -2,9 +2,15 @@
 
 from jobs.spec import Submit, Task
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
+from routing.openai.response_requests import ResponseRequest
 
 # How these bodies call what a job's fields are called.
 _CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
+RESPONSE_NAMES = {
+    "input.messages": "input",
+    "task": "model",
+    "parameters.max_tokens": "max_output_tokens",
+}
 COMPLETION_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
 
 
@@ -40,3 +46,16 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
         )
         for prompt in body.prompt
     ]
+
+
+def of_response(body: ResponseRequest) -> Submit:
+    """The one job of a response."""
+    return Submit(
+        task=Task.CHAT.value,
+        model=body.model,
+        input={"messages": body.messages()},
+        parameters=body.parameters(body.max_output_tokens),
+        priority=body.priority,
+        metadata=body.metadata or {},
+        stream=bool(body.stream),
+    )

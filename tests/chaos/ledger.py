@@ -35,6 +35,7 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
+    batch_id: UUID | None = None
     prompt_tokens: int = 0
 
 
@@ -83,6 +84,28 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A row of `batches`."""
+
+    id: UUID
+    status: str
+    lines: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of `batch_lines`."""
+
+    batch_id: UUID
+    line: int
+    custom_id: str | None
+    job_id: UUID | None
+    refused: bool
+    same_as: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -94,6 +117,8 @@ class Ledger:
     tenants: dict[UUID, str] = field(default_factory=dict)
     # By tenant: ends by state, and tokens. None: nobody looked.
     usage: dict[UUID, Counter[str]] | None = None
+    batches: dict[UUID, Batch] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -121,7 +146,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, prompt_tokens "
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id, prompt_tokens "
         "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
@@ -130,6 +155,9 @@ def read_ledger(engine: Engine) -> Ledger:
     keys = _rows(engine, "SELECT t.name, k.key, k.job_id FROM idempotency_keys k "
                          "JOIN tenants t ON t.id = k.tenant_id")  # fmt: skip
     tenants = _rows(engine, "SELECT id, name FROM tenants")
+    batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
+    lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
+                          "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -138,6 +166,8 @@ def read_ledger(engine: Engine) -> Ledger:
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
         usage=_usage(engine),
+        batches={row.id: Batch(*row) for row in batches},
+        lines=[Line(*row) for row in lines],
     )
 
 

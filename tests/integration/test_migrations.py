@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
 import files_store.records
+import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -25,6 +26,7 @@ from tests.conditions import ROOT
 
 TABLES_FROM = (
     files_store.records,
+    jobs.batches.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,

@@ -222,13 +222,15 @@ def test_a_chunk_of_a_batch_passes_as_soon_as_there_is_room_and_is_no_rate(
 ) -> None:
     tenant_id, _ = limited(door, "batches", requests_per_minute=1, queued_jobs=10)
     counting = door.services.counting
-    assert admission.admit_lines(counting, tenant_id, 500, 500 * COST)
-    assert not admission.admit_lines(counting, tenant_id, 1, COST)
-    assert admission.admit_lines(counting, tenant_id, 0, 0)
+    chunk = 500, 500 * COST
+    assert admission.admit_lines(counting, tenant_id, *chunk) is None
+    refused = admission.admit_lines(counting, tenant_id, 1, COST)
+    assert refused is not None and refused.limit == "queued_jobs" and refused.again
+    assert admission.admit_lines(counting, tenant_id, 0, 0) is None
     folding.fold(door.engine, tenant_id)  # they were in vain: no row was made
-    assert admission.admit_lines(counting, tenant_id, 500, 500 * COST)
+    assert admission.admit_lines(counting, tenant_id, *chunk) is None
     nobody = tenants.ensure(door.engine, "without limits")
-    assert admission.admit_lines(counting, nobody, 500, 500 * COST)
+    assert admission.admit_lines(counting, nobody, *chunk) is None
 
 
 def test_files_hold_no_more_bytes_than_the_tenant_may_store(door: FrontDoor) -> None:
