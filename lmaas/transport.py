@@ -8,21 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx2
 
-from lmaas.errors import (
-    BadUsage,
-    DeadlineUnmeetable,
-    LimitExceeded,
-    LmaasError,
-    RequestRefused,
-    ServerAnswer,
-    ServerFailed,
-    ServerUnreachable,
-)
+from lmaas.errors import BadUsage, LimitExceeded, LmaasError, ServerUnreachable
+from lmaas.replies import failure, json_object
 from lmaas.version import __version__
 
 # The server says that it did nothing; a proxy in between cannot know.
@@ -143,7 +134,7 @@ class Transport:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()
-                    raise _failure(answer)
+                    raise failure(answer)
                 yield answer
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
@@ -155,13 +146,13 @@ class Transport:
             never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             return _Setback(self._unreachable(error), again=repeatable or never_sent)
         if answer.status_code < 400:
-            return _object(answer)
+            return json_object(answer)
         again = answer.status_code in _REFUSED_FOR_NOW or (
             repeatable and answer.status_code in _LOST_ON_THE_WAY
         )
         # Asked for more than it may ever have.
         again = again and answer.headers.get("x-should-retry") != "false"
-        return _Setback(_failure(answer), again, answer.headers.get("Retry-After"))
+        return _Setback(failure(answer), again, answer.headers.get("Retry-After"))
 
     def _unreachable(self, error: httpx2.RequestError) -> ServerUnreachable:
         reason = str(error) or type(error).__name__
@@ -186,52 +177,3 @@ def _pause(attempt: int, retry_after: str | None) -> float:
         except ValueError:
             pass  # a date: our own back-off is as good
     return min(0.1 * 2.0 ** min(attempt, 6), 5.0) * random.uniform(0.5, 1.0)
-
-
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ServerFailed(
-            f"{answer.url} did not answer with a JSON object; is it an LMaaS server?",
-            status=answer.status_code,
-            code="not_json",
-        )
-    return body
-
-
-def _failure(answer: httpx2.Response) -> ServerAnswer:
-    try:
-        error = dict(answer.json()["error"])
-        message, code = str(error["message"]), str(error["code"])
-        type_, param = str(error.get("type", "")), error.get("param")
-    except (ValueError, KeyError, TypeError):
-        error, code, type_, param = {}, "unknown", "", None
-        message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
-    if code == "deadline_unmeetable":
-        return _unmeetable(message, answer.status_code, code, error)
-    if error.get("limit"):
-        return _limited(message, answer, code, str(error["limit"]))
-    kind = RequestRefused if answer.status_code < 500 else ServerFailed
-    return kind(message, status=answer.status_code, code=code, type_=type_, param=param)
-
-
-def _limited(message: str, answer: httpx2.Response, code: str, limit: str) -> LimitExceeded:
-    refused = LimitExceeded(message, status=answer.status_code, code=code)
-    refused.limit = limit
-    said = answer.headers.get("Retry-After", "")
-    refused.retry_after_s = float(said) if said.isdecimal() else None
-    return refused
-
-
-def _unmeetable(
-    message: str, status: int, code: str, error: Mapping[str, Any]
-) -> DeadlineUnmeetable:
-    refused = DeadlineUnmeetable(message, status=status, code=code, param=error.get("param"))
-    try:
-        refused.earliest_finish = datetime.fromisoformat(error["earliest_finish"])
-    except (KeyError, TypeError, ValueError):
-        refused.earliest_finish = None
-    return refused

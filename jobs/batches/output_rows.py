@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 
 from jobs.batches.envelopes import Fault
 from jobs.database import run
@@ -29,28 +29,35 @@ _WANTED = {
     Which.ENDED: "true",
 }
 
+
 # The sizes of results are told by Postgres without reading them; those of `details`,
 # which are compressed, are guessed.
-_PAGE = f"""
+def _page(wanted: str) -> TextClause:
+    return text(f"""
 WITH page AS MATERIALIZED (
   SELECT l.line, l.custom_id, l.error, l.job_id, l.same_as FROM batch_lines l
   LEFT JOIN jobs j ON j.id = l.job_id
-  WHERE l.batch_id = :batch_id AND l.line > :after AND {{wanted}}
+  WHERE l.batch_id = :batch_id AND l.line > :after AND {wanted}
   ORDER BY l.line LIMIT :most_lines
 ), sized AS MATERIALIZED (
   SELECT page.*, row_number() OVER (ORDER BY line) AS number,
     sum(coalesce(octet_length(r.text), 0) + 8 * coalesce(pg_column_size(r.details), 0)
-        + 4 * coalesce(pg_column_size(page.error), 0)) OVER (ORDER BY line) AS bytes
+        + 4 * coalesce(pg_column_size(page.error), 0)
+        + CASE WHEN i.asked -> 'echo' IS NULL THEN 0 ELSE 4 * pg_column_size(i.input) END)
+      OVER (ORDER BY line) AS bytes
   FROM page LEFT JOIN job_results r ON r.job_id = page.job_id
+  LEFT JOIN job_inputs i ON i.job_id = page.job_id
 )
-{COLUMNS}, r.text, r.error_message, r.details, i.asked,
+{COLUMNS}, r.text, r.error_message, r.details, j.erased_at, i.asked,
   CASE WHEN (i.asked ->> 'echo')::bool THEN i.input ->> 'prompt' END AS echoed,
   s.line, s.custom_id, s.error, s.same_as
 FROM sized s LEFT JOIN jobs j ON j.id = s.job_id LEFT JOIN job_inputs i ON i.job_id = j.id
 LEFT JOIN job_results r ON r.job_id = j.id
 WHERE s.bytes <= :most_bytes OR s.number = 1 ORDER BY s.line
-"""  # noqa: S608 - only constants are joined
-_PAGES = {which: text(_PAGE.format(wanted=wanted)) for which, wanted in _WANTED.items()}
+""")  # noqa: S608 - only constants are joined
+
+
+_PAGES = {which: _page(wanted) for which, wanted in _WANTED.items()}
 
 
 @dataclass(frozen=True, slots=True)

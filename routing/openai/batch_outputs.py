@@ -8,10 +8,12 @@ from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from jobs.batches.output_rows import OutputRow, Which, rows
+from jobs.content_errors import JobErased
 from jobs.states import State
 from routing.openai.batch_lines import line_fault
 from routing.openai.endpoints import ENDPOINTS
 from routing.openai.problems import of_ended
+from routing.problems import of_error
 
 # In OpenAI's words, for lines that did not come to an answer.
 CANCELLED = line_fault("batch_cancelled", "the batch was cancelled before this line had ended")
@@ -42,9 +44,12 @@ def output_line(batch_id: UUID, endpoint: str, row: OutputRow) -> dict[str, Any]
 def _response(endpoint: str, row: OutputRow) -> dict[str, Any]:
     if row.view is None:
         return dict((row.fault or {})["response"])
-    if row.view.state == State.SUCCEEDED:
+    if row.view.state == State.SUCCEEDED and row.view.erased_at is None:
         body = ENDPOINTS[endpoint].answer(row.view, row.asked, row.echoed)
         return {"status_code": 200, "body": body}
+    if row.view.state == State.SUCCEEDED:
+        problem = of_error(JobErased(f"the content of job {row.view.id} was erased"))
+        return {"status_code": int(problem.status), "body": problem.body}
     problem = of_ended(row.view)
     return {"status_code": int(problem.status), "body": problem.body}
 
