@@ -18,6 +18,7 @@ from jobs.quotas import admission, folding, limits
 from jobs.quotas.admission import Asked
 from jobs.states import State
 from tests.conditions import eventually
+from tests.integration.batch_bench import BatchBench, chat_line
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
 from tests.integration.job_samples import (
     a_worker,
@@ -231,6 +232,25 @@ def test_a_chunk_of_a_batch_passes_as_soon_as_there_is_room_and_is_no_rate(
     assert admission.admit_lines(counting, tenant_id, *chunk) is None
     nobody = tenants.ensure(door.engine, "without limits")
     assert admission.admit_lines(counting, nobody, *chunk) is None
+
+
+def test_a_batch_is_read_on_when_its_tenant_has_room_again(door: FrontDoor) -> None:
+    bench = BatchBench.over(door)
+    name = bench.create(bench.file([chat_line("a"), chat_line("b"), chat_line("c")]))
+    [waiting] = submitted(door.manager, door.tenant_id)
+    limits.change(door.engine, "default", {"queued_jobs": 1})
+    folding.fold(door.engine, door.tenant_id)
+    bench.take_in()
+    assert door.jobs() == 1
+    assert bench.view(name).status == "in_progress"
+    door.manager.cancel(door.tenant_id, waiting)
+    folding.fold(door.engine, door.tenant_id)
+
+    def taken_in() -> bool:
+        bench.take_in()
+        return door.jobs() == 4
+
+    eventually(taken_in, within_s=10)  # a second later
 
 
 def test_files_hold_no_more_bytes_than_the_tenant_may_store(door: FrontDoor) -> None:
