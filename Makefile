@@ -24,7 +24,7 @@ SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races fuzz-api compat chaos chaos-echo \
     chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-backlog bench-batch \
-    bench-engine bench-embed bench-peers bench-cancel bench-files clean
+    bench-quotas bench-engine bench-embed bench-peers bench-cancel bench-files clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows 
 
 bench-batch: $(VENV)/.installed ## lines per second of batches, and the memory of every process
 	$(BIN)/python -m benchmarks.batch_throughput
+
+bench-quotas: $(VENV)/.installed ## what tenants' limits cost with a million jobs in the queue
+	$(BIN)/python -m benchmarks.quotas
 
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)

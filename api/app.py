@@ -5,7 +5,7 @@ from flask_openapi3.models.info import Info
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import auth, errors, metrics, request_ids
+from api import admission, auth, errors, metrics, request_ids
 from api.document import DocumentedApp
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
@@ -16,6 +16,7 @@ from api.routes import (
     jobs_routes,
     keys_routes,
     operations,
+    tenant_routes,
     webhook_log,
     webhooks_routes,
 )
@@ -74,8 +75,9 @@ def build(services: Services) -> DocumentedApp:
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)
-    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health,
-                 webhooks_routes, webhook_log, openai_routes):  # fmt: skip
+    admission.register(app)
+    for make in (jobs_routes, job_history, job_events, keys_routes, operations, tenant_routes,
+                 health, webhooks_routes, webhook_log, openai_routes):  # fmt: skip
         app.register_api(make.blueprint(services))
     return app
 

@@ -129,5 +129,6 @@ def key(shown: Key, secret: str | None = None) -> dict[str, Any]:
         "created_at": maybe(shown.created_at),
         "expires_at": maybe(shown.expires_at),
         "revoked_at": maybe(shown.revoked_at),
+        "last_used_at": maybe(shown.last_used_at),
     }
     return body if secret is None else body | {"key": secret}

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from api.auth import Authenticator
 from api.batch_hub import BatchHub
+from api.key_uses import KeyUses
 from api.streams import StreamHub
 from api.transfers import Transfers
 from api.waiting import Notifier
@@ -31,6 +32,9 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    key_uses: KeyUses
+    # For tenants with limits: what is counted there may be forgotten in a crash.
+    counting: Engine
     batches: BatchHub
     contents: Contents
     transfers: Transfers
@@ -46,6 +50,8 @@ def open_services(settings: Settings) -> Services:
     batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
+    uses = KeyUses(engine)
+    uses.start()
     return Services(
         settings=settings,
         engine=engine,
@@ -54,7 +60,11 @@ def open_services(settings: Settings) -> Services:
         notifier=notifier,
         streams=streams,
         hints=Hints(settings),
-        authenticator=Authenticator(engine),
+        authenticator=Authenticator(engine, uses.note),
+        key_uses=uses,
+        counting=open_engine(
+            settings, application="lmaas-web-quotas", connections=4, durable=False
+        ),
         batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),

@@ -25,6 +25,7 @@ from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
+from jobs.quotas import folding
 from jobs.settings import Settings, load
 from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
@@ -37,6 +38,7 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("quotas", 1.0, lambda stopping: folding.fold_due(engine, stopping)),
         Chore("deleted-models", 1.0, lambda _: finish_deletions(engine, settings)),
         Chore("files", 30.0, lambda _: keep_files(engine, contents)),
         Chore("retention", 60.0, lambda _: erase_results(manager)),

@@ -66,6 +66,8 @@ class KeyRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Give or take a minute (`api.key_uses`).
+    last_used_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class JobRecord(Base):

@@ -186,6 +186,7 @@ class Key:
     expires_at: datetime | None
     revoked_at: datetime | None
     key: str | None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from lmaas.files import Files
 from lmaas.keys import Keys
 from lmaas.maps import Maps
 from lmaas.overview import Overview
+from lmaas.tenant import Tenant
 from lmaas.transport import Transport
 from lmaas.webhooks import Webhooks
 
@@ -25,13 +26,13 @@ _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Embedding, Overview, Maps):
+class Client(Embedding, Overview, Tenant, Maps):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
-    this checkout wrote down. A request that meets no server, 429 or 503 is
-    tried again for up to `patience_s`; a submit carries an idempotency key,
-    so that trying again never makes a second job.
+    this checkout wrote down. A request that meets no server or 503 is tried again
+    for up to `patience_s`, one that meets a limit (429) for four times as long; a
+    submit carries an idempotency key, so that trying again never makes a second job.
     """
 
     def __init__(

@@ -173,6 +173,7 @@ def read_key(body: Mapping[str, Any]) -> Key:
         created_at=read_time(body.get("created_at")),
         expires_at=read_time(body.get("expires_at")),
         revoked_at=read_time(body.get("revoked_at")),
+        last_used_at=read_time(body.get("last_used_at")),
         key=body.get("key"),
     )
 

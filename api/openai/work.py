@@ -12,6 +12,7 @@ from uuid import UUID
 from flask import Response, request
 
 from api import job_requests
+from api.admission import admit
 from api.openai import sse
 from api.openai.refusals import ClientLeft, of_wait
 from api.services import Services
@@ -44,7 +45,7 @@ class Work:
         asked: dict[str, Any] | None = None,
     ) -> None:
         self._services = services
-        self._tenant_id = asking.tenant_id
+        self._asking = asking
         # The same body means something else on another route.
         self._key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         self._told_all = False
@@ -109,11 +110,12 @@ class Work:
             return
         try:
             for id in ids:
-                job_requests.cancel(self._services, self._tenant_id, id)
+                job_requests.cancel(self._services, self._asking.tenant_id, id)
         except DatabaseUnavailable as error:
             log.warning("jobs whose reader went away run on: %s", error.message)
 
     def _submit(self) -> list[UUID]:
+        admit(self._services, self._asking, self.jobs)
         ids = []
         for number, job in enumerate(self.jobs):
             accepted = self._services.task_manager.submit(job, _nth(self._key, number))

@@ -15,6 +15,7 @@ from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models
+from lmaas.cli.tenant_commands import audit, usage
 from lmaas.cli.webhook_commands import webhooks
 from lmaas.errors import LmaasError
 from lmaas.version import __version__
@@ -32,7 +33,7 @@ def cli() -> None:
 
 for command in (
     up, down, status, demo, submit, embed, get, wait, ls, explain, cancel,
-    batch, files, dead, models, keys, webhooks,
+    batch, files, dead, models, keys, usage, audit, webhooks,
 ):  # fmt: skip
     cli.add_command(command)
 

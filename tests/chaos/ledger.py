@@ -1,17 +1,22 @@
 """What Postgres and Redis hold after a run, as plain rows: the inside view."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from jobs import usage
 from jobs.database import run
-from jobs.states import State
+from jobs.states import TERMINAL, State
+from jobs.usage import Wanted
+
+# What usage counts, by the names it has there.
+USED = (*sorted(state.value for state in TERMINAL), "prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Job:
     replay_of: UUID | None
     batch_id: UUID | None = None
     webhook: bool = False
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,8 @@ class Ledger:
     workers: dict[UUID, Incarnation] = field(default_factory=dict)
     keys: list[Key] = field(default_factory=list)
     tenants: dict[UUID, str] = field(default_factory=dict)
+    # By tenant: ends by state, and tokens. None: nobody looked.
+    usage: dict[UUID, Counter[str]] | None = None
     batches: dict[UUID, Batch] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
@@ -153,7 +161,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id, webhook "
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id, webhook, prompt_tokens "
         "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
@@ -174,10 +182,21 @@ def read_ledger(engine: Engine) -> Ledger:
         workers={row.id: Incarnation(*row) for row in workers},
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
+        usage=_usage(engine),
         batches={row.id: Batch(*row) for row in batches},
         lines=[Line(*row) for row in lines],
         deliveries=[Delivery(*row) for row in deliveries],
     )
+
+
+def _usage(engine: Engine) -> dict[UUID, Counter[str]]:
+    wanted = Wanted(date(2020, 1, 1), date(9999, 1, 1), by_day=False, by_model=False)
+    lines = usage.of_all(engine, wanted)
+    return {
+        line.tenant_id: Counter({name: getattr(line, name) for name in USED})
+        for line in lines
+        if line.tenant_id is not None
+    }
 
 
 def unfinished(engine: Engine) -> int:

@@ -460,7 +460,7 @@ def test_a_key_makes_one_batch(bench: BatchBench) -> None:
 def test_somebody_elses_batches_and_files_are_not_there(bench: BatchBench) -> None:
     file = bench.file([chat_line("x")])
     name = bench.create(file)
-    key = bench.door.key(Scope.JOBS, tenant="another")
+    key = bench.door.key(Scope.BATCHES, tenant="another")
     for method, path in (("GET", ""), ("POST", "/cancel")):
         answer = bench.door.send(method, f"/v1/batches/{name}{path}", key=key)
         assert refusal(answer)[:2] == (404, "batch_not_found")

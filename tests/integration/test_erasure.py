@@ -14,13 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from api import tenants
 from api.openai.file_answers import FileObject
+from api.operator_policies import kept
 from api.schemas import AttemptList, JobDeleted, JobList
-from api.tenants import kept
 from bells import token_stream
 from dispatcher import upkeep
 from dispatcher.chores import MORE
 from files_store import expiry
-from jobs import erasure, keys, retention
+from jobs import erasure, retention
 from jobs.retention import Retention
 from tests.conditions import eventually
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
@@ -140,7 +140,7 @@ def door_sql(door: FrontDoor, sql: str, **values: object) -> None:
 def test_somebody_elses_job_is_not_erased(door: FrontDoor) -> None:
     id, other = finished(door), door.key(tenant="other")
     assert refusal(delete(door, id, key=other))[:2] == (404, "job_not_found")
-    assert not door.manager.erase(keys.ensure_tenant(door.engine, "other"), UUID(id))
+    assert not door.manager.erase(tenants.ensure(door.engine, "other"), UUID(id))
     assert door.get(f"/v1/jobs/{id}").get_json()["result"]["text"] == CANARY
 
 

@@ -1,6 +1,7 @@
 """The protections of the promise, and the test that each of them is held by."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tenants import TENANTS
 
 _TASK_MANAGER = "tests/integration/test_task_manager.py"
 _RACES = "tests/integration/test_task_manager_races.py"
@@ -281,7 +282,7 @@ FRONT_DOOR = (
     Mutant(
         "key-scope", "a key opens what its scopes say",
         "api/auth.py",
-        "if scope.value not in asking.scopes and Scope.ADMIN.value not in asking.scopes:",
+        "if not asking.may(scope):",
         "if not asking.scopes:",
         (f"{_SCOPES}::test_a_key_without_the_scope_is_403",),
     ),
@@ -474,4 +475,6 @@ LIVE_BATCHES = (
     ),
 )  # fmt: skip
 
-MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS + CONTENT + WEBHOOKS + LIVE_BATCHES
+MUTANTS = (
+    TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS + CONTENT + WEBHOOKS + LIVE_BATCHES + TENANTS
+)
