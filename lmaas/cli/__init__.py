@@ -6,6 +6,7 @@ import click
 
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
+from lmaas.cli.erase_command import erase
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -28,7 +29,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys, files
+    up, down, status, demo, submit, get, wait, ls, explain, cancel, erase, dead, models, keys, files
 ):  # fmt: skip
     cli.add_command(command)
 
