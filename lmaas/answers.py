@@ -89,6 +89,8 @@ class Job:
     result: Result | None
     error: JobError | None
     timings: Timings
+    # Since then metadata, result and error message are gone; in lists alone.
+    erased_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
