@@ -311,7 +311,23 @@ def test_jobs_run_while_the_rest_of_the_file_is_read(bench: BatchBench) -> None:
     assert ids(output) == [f"c{n}" for n in range(1_100)]
 
 
-def test_an_answer_lost_on_the_way_adds_no_line_twice(bench: BatchBench) -> None:
+def test_a_chunk_whose_answer_was_lost_on_the_way_is_not_added_again(
+    bench: BatchBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bench.create(bench.file(chat_line(f"c{n}") for n in range(700)))
+    submit = TaskManager.submit_many
+
+    def twice(*arguments: Any) -> bool:  # as `jobs.database` does with a lost connection
+        return submit(*arguments) and submit(*arguments)
+
+    monkeypatch.setattr(TaskManager, "submit_many", twice)
+    bench.take_in()
+    assert bench.view(name).counts.queued == 700
+    output, _ = bench.done(name)
+    assert ids(output) == [f"c{n}" for n in range(700)]
+
+
+def test_another_housekeeper_goes_on_where_the_last_chunk_ended(bench: BatchBench) -> None:
     name = bench.create(bench.file(chat_line(f"c{n}") for n in range(1_100)))
     bench.intake.piece(StopAfter(1_101))
     rows(bench.engine, "UPDATE batches SET taken_by = NULL, taken_until = NULL RETURNING id")

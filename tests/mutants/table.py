@@ -23,6 +23,8 @@ _AWAY = "tests/chaos/test_servers_away.py"
 _KILLED = "tests/chaos/test_worker_killed.py"
 _ROLLING = "tests/acceptance/test_rolling_restart.py"
 
+_BATCHES = "tests/integration/test_batches.py"
+
 _STATEMENTS = "jobs/statements.py"
 _WORKER_STATEMENTS = "jobs/worker_statements.py"
 
@@ -348,4 +350,25 @@ TURNS = (
     ),
 )  # fmt: skip
 
-MUTANTS = TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+BATCHES = (
+    Mutant(
+        "batch-hold", "lines are added only by who holds their batch",
+        "jobs/batches/line_statements.py",
+        "WHERE {MINE} AND status = :status", "WHERE id = :id AND status = :status",
+        (f"{_BATCHES}::test_a_housekeeper_that_lost_its_batch_adds_nothing",),
+    ),
+    Mutant(
+        "batch-read", "a batch is not over while lines of its file are to come",
+        "jobs/batches/statements.py",
+        "WHERE status = 'in_progress' AND {_READ} AND", "WHERE status = 'in_progress' AND",
+        (f"{_BATCHES}::test_jobs_run_while_the_rest_of_the_file_is_read",),
+    ),
+    Mutant(
+        "batch-files", "outputs that are written again are the same files",
+        "dispatcher/batch_outputs.py",
+        "file_id = derived_id(batch.id, name)", "file_id = new_id()",
+        (f"{_BATCHES}::test_files_that_were_written_before_a_kill_are_not_written_again",),
+    ),
+)  # fmt: skip
+
+MUTANTS = BATCHES + TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
