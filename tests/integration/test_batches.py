@@ -547,3 +547,28 @@ def test_an_answer_that_was_erased_before_the_files_were_written_says_so(
     assert (first["custom_id"], first["response"]["status_code"]) == ("kept", 200)
     assert (second["custom_id"], second["response"]["status_code"]) == ("erased", 410)
     assert line_code(second) == "job_erased"
+
+
+def test_a_storage_that_does_not_answer_is_asked_again_until_the_window_is_over(
+    bench: BatchBench,
+) -> None:
+    name = bench.create(bench.file(chat_line(f"c{n}") for n in range(600)))
+    bench.intake.piece(StopAfter(601))
+    root = bench.door.services.settings.store / "files"
+    away = root.rename(root.with_name("elsewhere"))
+    root.touch()  # a file where a folder should be: not "not found"
+    try:
+        bench.take_in()
+        assert bench.view(name).counts.unread == 100
+        over(bench, name)
+        rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")
+        bench.take_in()
+    finally:
+        root.unlink()
+        away.rename(root)
+    bench.door.manager.expire()
+    rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")
+    bench.finish()
+    told = bench.answer(name)
+    assert (told["status"], told["errors"]["data"][0]["code"]) == ("failed", "storage_unavailable")
+    assert told["request_counts"] == {"total": 500, "completed": 0, "failed": 500}
