@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.batch_hub import BatchHub
 from api.streams import StreamHub
 from api.transfers import Transfers
 from api.waiting import Notifier
@@ -28,6 +29,7 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    batches: BatchHub
     contents: Contents
     transfers: Transfers
 
@@ -37,6 +39,8 @@ def open_services(settings: Settings) -> Services:
     engine = open_engine(settings, application="lmaas-web", connections=12)
     streams = StreamHub(engine, settings)
     streams.start()
+    batches = BatchHub(engine)
+    batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
     return Services(
@@ -48,6 +52,7 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
+        batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),
     )

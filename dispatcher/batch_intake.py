@@ -17,7 +17,7 @@ from dispatcher.batch_lines import RawLine, TooManyLines, chunks, raw_lines
 from dispatcher.chores import MORE
 from files_store import catalog
 from files_store.contents import Contents
-from jobs.batches import lifecycle
+from jobs.batches import equals, lifecycle
 from jobs.batches.envelopes import Chunk, Reach
 from jobs.batches.lifecycle import LEASE_S, HeldBatch
 from jobs.batches.limits import MOST_LINES
@@ -129,6 +129,8 @@ class BatchIntake:
         taken = self._router.taken(
             batch, [(line.end.line, one) for line, one in zip(lines, read, strict=True)], now
         )
+        if batch.dedupe:
+            taken = equals.joined(self._engine, batch.id, taken)
         chunk = Chunk(batch.id, batch.taken_by, now.status, *span, taken, ended)
         reach("batches.taking")
         done = self._task_manager.submit_many(chunk, LEASE_S)

@@ -11,9 +11,13 @@ import threading
 from sqlalchemy import Engine
 
 from dispatcher import chores
+from dispatcher.batch_dry_runs import BatchDryRuns
 from dispatcher.batch_intake import BatchIntake
 from dispatcher.batch_outputs import BatchOutputs, end_lines
+from dispatcher.batch_retries import BatchRetries
+from dispatcher.batch_steering import hold_strays, settle_lines
 from dispatcher.chores import Chore
+from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
 from dispatcher.upkeep import erase_results, keep_files
 from files_store.contents import open_contents
@@ -32,11 +36,16 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("deleted-models", 1.0, lambda _: finish_deletions(engine, settings)),
         Chore("files", 30.0, lambda _: keep_files(engine, contents)),
         Chore("retention", 60.0, lambda _: erase_results(manager)),
         Chore("batch intake", 0.5, BatchIntake(engine, settings, contents).piece),
         Chore("batch ends", 0.5, lambda _: end_lines(engine)),
         Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),
+        Chore("batch steering", 0.5, lambda _: settle_lines(engine)),
+        Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
+        Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
+        Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
     ]
 
 

@@ -14,7 +14,9 @@ from files_store.loose import content_key
 from files_store.stored_file import StoredFile, file_id, file_name, unknown
 from jobs.content_errors import FileGone, FileLost
 from jobs.database import run, transact
+from jobs.envelopes import Idempotency
 from jobs.failpoints import reach
+from jobs.idempotency import claim
 from jobs.ids import new_id
 
 __all__ = [
@@ -117,19 +119,24 @@ def keep(
     filename: str,
     expires_after_s: float | None,
     id: UUID | None = None,
+    key: Idempotency | None = None,
 ) -> StoredFile:
-    """Makes a closed draft a file, within the block of the draft."""
-    id = id or new_id()
+    """Makes a closed draft a file, within its block; or finds the file of the same key."""
+    wanted = id or new_id()
+
+    def work(connection: Connection) -> UUID:
+        owner = wanted if key is None else claim(connection, tenant_id, key, wanted)
+        if owner == wanted:
+            insert(
+                connection, made, id=wanted, tenant_id=tenant_id, purpose=purpose,
+                filename=filename, expires_after_s=expires_after_s,
+            )  # fmt: skip
+        return owner
+
     reach("files.keeping")
-    transact(
-        engine,
-        lambda connection: insert(
-            connection, made, id=id, tenant_id=tenant_id, purpose=purpose, filename=filename,
-            expires_after_s=expires_after_s,
-        ),
-    )  # fmt: skip
+    kept_id = transact(engine, work)
     reach("files.kept")
-    return get(engine, tenant_id, id)
+    return get(engine, tenant_id, kept_id)
 
 
 def insert(connection: Connection, made: Draft, **fields: Any) -> None:

@@ -126,6 +126,18 @@ class ModelRefused(LmaasError):
     code = "model_refused"
 
 
+class ModelInUse(LmaasError):
+    """A model version cannot be deleted: a name or jobs need it."""
+
+    code = "model_in_use"
+
+
+class ModelDeleted(LmaasError):
+    """The model version that a waiting job was pinned to was deleted."""
+
+    code = "model_deleted"
+
+
 class ModelCorrupt(LmaasError):
     """A model's files are not the ones that were imported."""
 

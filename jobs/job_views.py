@@ -54,9 +54,9 @@ FROM page JOIN jobs j ON j.id = page.id LEFT JOIN job_inputs i ON i.job_id = j.i
 """)  # noqa: S608 - only constants are joined
 
 
-_LIST = _page(of="true")
+_LIST = _page("true")
 # By the index of the batch: its jobs may lie far back among the tenant's.
-_LIST_OF_BATCH = _page(of="batch_id = :batch")
+_LIST_OF_BATCH = _page("batch_id = :batch")
 
 _ATTEMPTS = text("""
 SELECT attempt, worker_id, started_at, ended_at, outcome, reason

@@ -75,22 +75,23 @@ class Transport:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         form: Mapping[str, Any] | None = None,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers to a JSON `body`, or to a `form`
-        whose `data` are its fields and whose `files` are sent as they are read.
+        """The JSON object that the server answers to a `body` (JSON, or bytes as they
+        are), or to a `form` whose `data` are its fields and whose `files` are sent as
+        they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
         are always tried again, as `Retry-After` says, for `patience_s` in all.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
-        content = None if body is None else _encode(body)
+        content = body if body is None or isinstance(body, bytes) else _encode(body)
         request = self._http.build_request(
             method,
             path,
@@ -115,12 +116,28 @@ class Transport:
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """The bytes that the server answers, as they come. Raises what `request` raises,
         and tries no second time: who reads knows what was there before."""
+        with self._opened(path, None, 60) as answer:
+            yield answer.iter_bytes()
+
+    @contextmanager
+    def lines(
+        self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
+    ) -> Iterator[Iterator[str]]:
+        """The same as lines, for as long as the answer lasts."""
+        with self._opened(path, headers, read_timeout_s) as answer:
+            yield answer.iter_lines()
+
+    @contextmanager
+    def _opened(
+        self, path: str, headers: Mapping[str, str] | None, read_timeout_s: float
+    ) -> Iterator[httpx2.Response]:
+        timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)
         try:
-            with self._http.stream("GET", path, timeout=httpx2.Timeout(60, pool=None)) as answer:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()
                     raise _failure(answer)
-                yield answer.iter_bytes()
+                yield answer
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 

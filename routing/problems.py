@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import content_errors, errors
+from jobs import batch_errors, content_errors, errors
 from jobs.errors import LmaasError
 
 # First match wins along the class's ancestry.
@@ -29,6 +29,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     content_errors.UnknownUpload: HTTPStatus.NOT_FOUND,
     content_errors.FileGone: HTTPStatus.GONE,
     errors.UnknownBatch: HTTPStatus.NOT_FOUND,
+    batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
+    batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

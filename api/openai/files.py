@@ -12,7 +12,7 @@ from flask_openapi3.models.media_type import MediaType
 from flask_openapi3.models.schema import Schema
 from pydantic import TypeAdapter, ValidationError
 
-from api import auth, presentation, transfers
+from api import auth, job_requests, presentation, transfers
 from api.form_document import document_form
 from api.openai import file_answers
 from api.openai.file_answers import FileDeleted, FileList, FileObject
@@ -53,9 +53,10 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
             asked = _asked(form.fields)
             filename = _filename(form.filename)
             made.close()
+            key = job_requests.idempotency(_said(asked, filename, made.sha256))
             kept = catalog.keep(
                 engine, made, tenant_id=tenant_id, purpose=asked.purpose, filename=filename,
-                expires_after_s=asked.life_s,
+                expires_after_s=asked.life_s, key=key,
             )  # fmt: skip
         return presentation.answer(file_answers.file(kept))
 
@@ -95,6 +96,11 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         return response
 
     document_form(routes, "/v1/files", FileForm)
+
+
+def _said(asked: FileForm, filename: str, sha256: bytes) -> bytes:
+    """What a file's Idempotency-Key is bound to."""
+    return b"\n".join((asked.model_dump_json().encode(), filename.encode(), sha256))
 
 
 def _asked(fields: dict[str, str]) -> FileForm:

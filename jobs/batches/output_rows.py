@@ -35,7 +35,7 @@ _WANTED = {
 def _page(wanted: str) -> TextClause:
     return text(f"""
 WITH page AS MATERIALIZED (
-  SELECT l.line, l.custom_id, l.error, l.job_id FROM batch_lines l
+  SELECT l.line, l.custom_id, l.error, l.job_id, l.same_as FROM batch_lines l
   LEFT JOIN jobs j ON j.id = l.job_id
   WHERE l.batch_id = :batch_id AND l.line > :after AND {wanted}
   ORDER BY l.line LIMIT :most_lines
@@ -50,7 +50,7 @@ WITH page AS MATERIALIZED (
 )
 {COLUMNS}, r.text, r.error_message, r.details, j.erased_at, i.asked,
   CASE WHEN (i.asked ->> 'echo')::bool THEN i.input ->> 'prompt' END AS echoed,
-  s.line, s.custom_id, s.error
+  s.line, s.custom_id, s.error, s.same_as
 FROM sized s LEFT JOIN jobs j ON j.id = s.job_id LEFT JOIN job_inputs i ON i.job_id = j.id
 LEFT JOIN job_results r ON r.job_id = j.id
 WHERE s.bytes <= :most_bytes OR s.number = 1 ORDER BY s.line
@@ -71,14 +71,16 @@ class OutputRow:
     view: JobView | None
     asked: dict[str, Any] | None
     echoed: str | None
+    # The earlier line whose job this one shares.
+    same_as: int | None = None
 
 
 def rows(
-    engine: Engine, batch_id: UUID, which: Which, *, after: int = 0
+    engine: Engine, batch_id: UUID, which: Which, *, after: int = 0, most_lines: int = _MOST_LINES
 ) -> Iterator[list[OutputRow]]:
     """Pages of the lines behind line `after`; what they hold is bounded in bytes, or
     is one line. The caller knows whose batch it is."""
-    values = {"batch_id": batch_id, "most_lines": _MOST_LINES, "most_bytes": _MOST_BYTES}
+    values = {"batch_id": batch_id, "most_lines": most_lines, "most_bytes": _MOST_BYTES}
     while page := run(engine, _PAGES[which], values | {"after": after}):
         found = [_row(row) for row in page]
         ended = _until_open(found) if which is Which.ENDED else found
@@ -90,9 +92,9 @@ def rows(
 
 
 def _row(row: Any) -> OutputRow:
-    *job, asked, echoed, line, custom_id, fault = row
+    *job, asked, echoed, line, custom_id, fault, same_as = row
     view = JobView(*job) if job[0] is not None else None
-    return OutputRow(line, custom_id, fault, view, asked, echoed)
+    return OutputRow(line, custom_id, fault, view, asked, echoed, same_as)
 
 
 def _until_open(found: list[OutputRow]) -> list[OutputRow]:

@@ -70,8 +70,9 @@ _CHOICES = f"""
          coalesce(s.virtual, 0) AS virtual, coalesce(s.fill, 1) AS fill, heads.jobs
   FROM flow f
   LEFT JOIN tenants t ON t.id = f.tenant_id
-  LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
-    AND s.tenant_id = f.tenant_id AND s.priority = f.priority
+  LEFT JOIN LATERAL (  -- by its key: a hash join would read the shares of all tenants
+    SELECT virtual, fill FROM fair_shares WHERE model = :model AND version = :version
+      AND tenant_id = f.tenant_id AND priority = f.priority LIMIT 1) s ON true
   CROSS JOIN LATERAL (
     SELECT json_agg(json_build_array(id, extract(epoch FROM rank)::float8, floor,
                                      prompt_tokens, max_tokens)) AS jobs

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.exits import EPILOG, exit_code
@@ -28,7 +29,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, dead, models, keys, files
+    up, down, status, demo, submit, get, wait, ls, explain, cancel, batch, dead, models, keys, files
 ):  # fmt: skip
     cli.add_command(command)
 

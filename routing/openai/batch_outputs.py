@@ -22,7 +22,9 @@ EXPIRED = line_fault("batch_expired", "the batch's window was over before this l
 
 def output_line(batch_id: UUID, endpoint: str, row: OutputRow) -> dict[str, Any]:
     """A line that has ended, as the files hold it."""
-    number = f"{batch_id.hex}_{row.line}" if row.view is None else row.view.id.hex
+    # Of lines that share a job each has an id of its own all the same.
+    shares = row.view is None or row.same_as is not None
+    number = f"{batch_id.hex}_{row.line}" if shares or row.view is None else row.view.id.hex
     made: dict[str, Any] = {
         "id": f"batch_req_{number}",
         "custom_id": row.custom_id,

@@ -9,7 +9,7 @@ from jobs.batches.states import BATCH_TERMINAL, BATCH_TRANSITIONS, BatchState, b
 from tests.conditions import ROOT
 
 # The newest copy; a revision that changes it is named here.
-GUARD: str = import_module("migrations.versions.0013_batches").GUARD
+GUARD: str = import_module("migrations.versions.0017_live_batches").GUARD
 
 
 def test_every_state_of_a_batch_has_a_row_in_the_table() -> None:
