@@ -392,7 +392,7 @@ WEBHOOKS = (
     ),
     Mutant(
         "lane", "a slow receiver holds its few threads and no others",
-        "jobs/webhooks/outbox.py", "PER_LANE, PER_TENANT = 4, 16", "PER_LANE, PER_TENANT = 64, 64",
+        "jobs/webhooks/outbox.py", "PER_LANE, PER_TENANT = 8, 16", "PER_LANE, PER_TENANT = 64, 64",
         (f"{_HOOKS}::test_a_slow_receiver_delays_itself_alone",),
     ),
 )  # fmt: skip
