@@ -84,6 +84,8 @@ class WebhookDelivery:
             answer = self._try(due)
             reach("housekeeper.delivered")
             self._mark(due, answer, until, stopping)
+        except DatabaseUnavailable as error:  # before anything was sent
+            log.warning("webhooks: %s", error.message)
         finally:
             with self._room:
                 self._free += 1

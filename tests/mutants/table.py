@@ -359,7 +359,7 @@ WEBHOOKS = (
     Mutant(
         "address", "a name with an address that is not public is refused",
         "dispatcher/safe_connection.py",
-        "if not all(is_allowed(", "if not any(is_allowed(",
+        "if not all(_is_allowed(", "if not any(_is_allowed(",
         (f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",),
     ),
     Mutant(
