@@ -366,7 +366,7 @@ WEBHOOKS = (
     Mutant(
         "address", "a name with an address that is not public is refused",
         "dispatcher/safe_connection.py",
-        "if not all(is_allowed(", "if not any(is_allowed(",
+        "if not all(_is_allowed(", "if not any(_is_allowed(",
         (f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",),
     ),
     Mutant(
@@ -399,7 +399,7 @@ WEBHOOKS = (
     ),
     Mutant(
         "lane", "a slow receiver holds its few threads and no others",
-        "jobs/webhooks/outbox.py", "PER_LANE, PER_TENANT = 4, 16", "PER_LANE, PER_TENANT = 64, 64",
+        "jobs/webhooks/outbox.py", "PER_LANE, PER_TENANT = 8, 16", "PER_LANE, PER_TENANT = 64, 64",
         (f"{_HOOKS}::test_a_slow_receiver_delays_itself_alone",),
     ),
 )  # fmt: skip
