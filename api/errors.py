@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.moments import moment
 from jobs import errors
+from jobs.content_errors import JobErased
 from jobs.errors import LmaasError
 from routing import problems
 from routing.problems import Problem
@@ -21,6 +22,8 @@ def of_problem(problem: Problem) -> Response:
     response = Response(json.dumps(problem.body), problem.status, mimetype="application/json")
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if problem.status == HTTPStatus.INSUFFICIENT_STORAGE:
+        response.headers["x-should-retry"] = "false"  # the same bytes again find no more room
     return response
 
 
@@ -34,6 +37,8 @@ def of_error(error: LmaasError) -> Response:
     more = {}
     if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
         more["earliest_finish"] = moment(error.earliest_finish)
+    if isinstance(error, JobErased):
+        more = dict(error.fields)
     problem = problems.of_error(error, **more)
     response = of_problem(problem)
     if problem.status == HTTPStatus.UNAUTHORIZED:

@@ -43,6 +43,7 @@ class ExplainAnswer(Answer):
     object: Literal["explanation"]
     status: State
     model: str
+    batch: str | None = Field(description="the batch whose line it is")
     as_of: str
     position: PositionAnswer | None = Field(description="of a waiting job")
     start: IntervalAnswer

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from api.moments import maybe
+from jobs.batches.names import batch_name
 from jobs.envelopes import NewJob
 from jobs.errors import DeadlineUnmeetable
 from jobs.outlook import look as outlook
@@ -63,6 +64,7 @@ def _body(
         "object": "explanation",
         "status": job.state,
         "model": f"{job.model}@{job.version}",
+        "batch": None if job.batch_id is None else batch_name(job.batch_id),
         "as_of": maybe(now),
         "position": None,
         "start": start,

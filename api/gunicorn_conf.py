@@ -9,8 +9,8 @@ _settings = load()
 bind = f"{_settings.web_host}:{_settings.web_port}"
 workers = _settings.web_processes
 worker_class = "api.gunicorn_worker.ThreadWorker"
-# Every waiting poll may take one; the rest are for submits and health.
-threads = _settings.max_waiters + 32
+# Every waiting poll and every file on its way may take one; the rest are for submits and health.
+threads = _settings.max_waiters + _settings.max_transfers + 32
 worker_connections = 4 * threads
 keepalive = 75
 # Polls wait up to a minute; the arbiter asks for a sign of life, not an answer.

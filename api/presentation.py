@@ -9,6 +9,7 @@ from flask import Response
 
 from api.moments import maybe
 from jobs import embeddings
+from jobs.batches.names import batch_name
 from jobs.endings import error_message
 from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
@@ -39,7 +40,9 @@ def job(view: JobView) -> dict[str, Any]:
         "metadata": view.labels,
         "attempt": view.attempt,
         "replay_of": None if view.replay_of is None else str(view.replay_of),
+        "batch": None if view.batch_id is None else batch_name(view.batch_id),
         "cancel_requested": view.cancel_requested,
+        "erased_at": maybe(view.erased_at),
         "result": _result(view),
         "error": _error(view),
         "timings": {

@@ -67,6 +67,7 @@ class JobSelection(Parameters):
     ended_since: AwareDatetime | None = Field(default=None, description="ended then or later")
     ended_until: AwareDatetime | None = Field(default=None, description="ended before then")
     worker: UUID | None = Field(default=None, description="ran on this worker, if only once")
+    batch: str | None = Field(default=None, max_length=64, description="are lines of this batch")
 
 
 class JobListQuery(JobSelection):

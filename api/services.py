@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.batch_hub import BatchHub
 from api.streams import StreamHub
+from api.transfers import Transfers
 from api.waiting import Notifier
 from bells.hints import Hints
+from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -26,6 +29,9 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    batches: BatchHub
+    contents: Contents
+    transfers: Transfers
 
 
 def open_services(settings: Settings) -> Services:
@@ -33,6 +39,8 @@ def open_services(settings: Settings) -> Services:
     engine = open_engine(settings, application="lmaas-web", connections=12)
     streams = StreamHub(engine, settings)
     streams.start()
+    batches = BatchHub(engine)
+    batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
     return Services(
@@ -44,4 +52,7 @@ def open_services(settings: Settings) -> Services:
         streams=streams,
         hints=Hints(settings),
         authenticator=Authenticator(engine),
+        batches=batches,
+        contents=open_contents(settings),
+        transfers=Transfers(settings),
     )

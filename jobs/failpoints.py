@@ -8,17 +8,27 @@ stands at exactly one line of the code; a test compares the two.
 import itertools
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 POINTS: dict[str, str] = {
     "web.submitting": "a checked job is about to be sent to Postgres",
     "web.submitted": "the job is committed, its 202 not yet said",
+    "files.renaming": "the bytes of a file are synced, not yet under their name",
+    "files.keeping": "the bytes of a file are whole, no row speaks for them",
+    "files.kept": "the row of a file is committed, nobody told",
     "dispatcher.releasing": "a tick is about to mark rows as released",
     "dispatcher.released": "rows are released and committed, their bell not yet rung",
     "dispatcher.ringing": "a bell is about to be published",
+    "batches.gathered": "the file of retried lines is there, the batch does not name it",
+    "batches.taking": "a chunk of lines is about to be sent to Postgres",
+    "batches.taken": "a chunk of lines is committed, nobody told",
+    "batches.writing": "a piece of an output file was made, not yet written",
+    "batches.written": "a batch's files are there, it has not ended yet",
     "dispatcher.reaping": "overdue leases are ended, their jobs not yet taken back",
     "worker.rung": "a bell was received, nothing claimed for it",
     "worker.claiming": "a worker is about to claim",
@@ -52,11 +62,20 @@ def _hang() -> None:
     threading.Event().wait()
 
 
+def _starve() -> None:
+    """Takes away all memory that the process does not have yet, and asks for some."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    bytearray(1 << 30)
+
+
 ACTIONS: dict[str, Callable[[], None]] = {
     "kill": _kill,
     "stop": _stop,
     "error": _error,
     "hang": _hang,
+    "starve": _starve,
 }
 
 

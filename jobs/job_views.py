@@ -6,22 +6,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 
 from jobs.choices import Choice, choices
 from jobs.database import run
 from jobs.states import TERMINAL, State
 
-_COLUMNS = """
+# Of a job `j` and its input `i`: the first fields of `JobView`.
+COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
        j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
-       j.deadline, j.replay_of, i.labels
+       j.deadline, j.replay_of, j.batch_id, coalesce(i.labels, '{}') AS labels
 """
 
 _GET = text(f"""
-{_COLUMNS}, r.text, r.error_message, r.details
-FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
+{COLUMNS}, r.text, r.error_message, r.details, j.erased_at
+FROM jobs j LEFT JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -34,20 +35,28 @@ MATCHES = """
     AND (CAST(:error_code AS text) IS NULL OR error_code = :error_code)
     AND (CAST(:ended_since AS timestamptz) IS NULL OR finished_at >= :ended_since)
     AND (CAST(:ended_until AS timestamptz) IS NULL OR finished_at < :ended_until)
+    AND (CAST(:batch AS uuid) IS NULL OR batch_id = :batch)
     AND (CAST(:worker AS uuid) IS NULL OR EXISTS (SELECT FROM job_events e
          WHERE e.job_id = jobs.id AND e.worker_id = :worker))
 """
 
+
 # The page is picked from the narrow table before anything is joined to it.
-_LIST = text(f"""
+def _page(of: str) -> TextClause:
+    return text(f"""
 WITH page AS MATERIALIZED (
   SELECT id FROM jobs WHERE tenant_id = :tenant_id
-    AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES}
+    AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES} AND {of}
   ORDER BY id DESC LIMIT :limit
 )
-{_COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details
-FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
+{COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details, j.erased_at
+FROM page JOIN jobs j ON j.id = page.id LEFT JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
 """)  # noqa: S608 - only constants are joined
+
+
+_LIST = _page("true")
+# By the index of the batch: its jobs may lie far back among the tenant's.
+_LIST_OF_BATCH = _page("batch_id = :batch")
 
 _ATTEMPTS = text("""
 SELECT attempt, worker_id, started_at, ended_at, outcome, reason
@@ -65,10 +74,13 @@ SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
 _QUEUES = text("""
 SELECT model, version, sum(queued)::int AS queued, sum(running)::int AS running FROM (
   SELECT model, version, count(*) AS queued, 0 AS running FROM jobs
-  WHERE state = 'queued' AND released_at IS NULL GROUP BY model, version
+  WHERE state = 'queued' AND released_at IS NULL AND NOT held GROUP BY model, version
   UNION ALL
   SELECT model, version, count(*), 0 FROM jobs
-  WHERE state = 'queued' AND released_at IS NOT NULL GROUP BY model, version
+  WHERE state = 'queued' AND held GROUP BY model, version
+  UNION ALL
+  SELECT model, version, count(*), 0 FROM jobs
+  WHERE state = 'queued' AND released_at IS NOT NULL AND NOT held GROUP BY model, version
   UNION ALL
   SELECT model, version, 0, count(*) FROM jobs WHERE state = 'running' GROUP BY model, version
 ) parts GROUP BY model, version ORDER BY model, version
@@ -100,10 +112,12 @@ class JobView:
     expires_at: datetime | None
     deadline: datetime | None
     replay_of: UUID | None
+    batch_id: UUID | None
     labels: dict[str, str]
     text: str | None
     error_message: str | None
     details: dict[str, Any] | None = None
+    erased_at: datetime | None = None
 
     @property
     def choices(self) -> list[Choice]:
@@ -128,6 +142,7 @@ class JobFilter:
     ended_since: datetime | None = None
     ended_until: datetime | None = None
     worker: UUID | None = None
+    batch: UUID | None = None
     before: UUID | None = None
     limit: int = 20
 
@@ -161,7 +176,8 @@ def get(engine: Engine, tenant_id: UUID, job_id: UUID) -> JobView | None:
 def list_jobs(engine: Engine, tenant_id: UUID, wanted: JobFilter) -> list[JobView]:
     """A tenant's jobs, newest first."""
     values = wanted.values() | {"tenant_id": tenant_id}
-    return [JobView(*row) for row in run(engine, _LIST, values)]
+    statement = _LIST if wanted.batch is None else _LIST_OF_BATCH
+    return [JobView(*row) for row in run(engine, statement, values)]
 
 
 def asked(engine: Engine, job_id: UUID) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ def configure(settings: Settings, process: str) -> None:
     for noisy in ("celery", "kombu", "amqp", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Celery sets the root's level to its own when it starts.
-    for ours in ("api", "bells", "dispatcher", "jobs", "models_store", "workers"):
+    for ours in ("api", "bells", "dispatcher", "files_store", "jobs", "models_store", "workers"):
         logging.getLogger(ours).setLevel(logging.INFO)
 
 

@@ -45,6 +45,9 @@ class TenantRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     # Its share of a busy model, beside the others'.
     weight: Mapped[float] = mapped_column(Double, server_default="1")
+    # How long results and files are kept; null for ever.
+    retain_results_s: Mapped[int | None] = mapped_column(BigInteger)
+    retain_files_s: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (CheckConstraint("weight > 0", name="weight_positive"),)
 
@@ -108,11 +111,17 @@ class JobRecord(Base):
     # Its client asked to read the text while it grows (`bells.token_stream`).
     stream: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    # The batch whose line it is (`jobs.batches`).
+    batch_id: Mapped[UUID | None] = mapped_column(Uuid)
+    # It waits, and is not released: its batch is paused.
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
     prompt_tokens: Mapped[int] = mapped_column(Integer)
     max_tokens: Mapped[int] = mapped_column(Integer)
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
     finish_reason: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
+    # Its input and result are gone; the rest of it stays.
+    erased_at: Mapped[datetime | None] = mapped_column(Moment)
 
     __table_args__ = (
         CheckConstraint(
@@ -120,8 +129,12 @@ class JobRecord(Base):
             name="state_known",
         ),
         CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="running_has_worker"),
+        CheckConstraint(
+            "erased_at IS NULL OR state IN ('succeeded','failed','cancelled','expired')",
+            name="erased_has_ended",
+        ),
         Index("ix_jobs_waiting", "model", "version", "tenant_id", "priority", "rank",
-              postgresql_where=text("state = 'queued' AND released_at IS NULL")),
+              postgresql_where=text("state = 'queued' AND released_at IS NULL AND NOT held")),
         Index("ix_jobs_released", "model", "version", "turn",
               postgresql_where=text("state = 'queued' AND released_at IS NOT NULL")),
         Index("ix_jobs_suspect", "model", "version", "turn",
@@ -129,8 +142,13 @@ class JobRecord(Base):
         Index("ix_jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_expiring", "expires_at",
               postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL")),
+        # How many lines of a batch are where: counted in the index alone.
+        Index("ix_jobs_batch", "batch_id", "state", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("ix_jobs_held", "batch_id", postgresql_where=text("held AND state = 'queued'")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
         Index("ix_jobs_tenant_state", "tenant_id", "state", "id"),
+        Index("ix_jobs_not_erased", "tenant_id", "finished_at",
+              postgresql_where=text("finished_at IS NOT NULL AND erased_at IS NULL")),
         Index("ix_jobs_replay_of", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:tenant_id AS 
 _FIND = text(f"""
 SELECT id FROM jobs WHERE tenant_id = :tenant_id
   AND state IN ('succeeded', 'failed', 'cancelled', 'expired') AND {MATCHES}
-  AND NOT EXISTS (SELECT FROM jobs again WHERE again.replay_of = jobs.id)
+  AND erased_at IS NULL AND NOT EXISTS (SELECT FROM jobs again WHERE again.replay_of = jobs.id)
 ORDER BY id LIMIT :limit
 """)  # noqa: S608 - only constants are joined
 

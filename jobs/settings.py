@@ -39,6 +39,7 @@ def _failpoints(text: str) -> str:
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+FileBytes = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Settings(BaseSettings):
@@ -53,7 +54,16 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(validation_alias="REDIS_URL")
     store: Path = Field(
         default=Path(".lmaas/store"),
-        description="folder that all processes share: models, later uploads and batch outputs",
+        description="folder that all processes share: models, and files if LMAAS_FILES is not set",
+    )
+    files: str = Field(
+        default="",
+        description="where files lie: a folder that all processes share, or any fsspec URL "
+        "(s3://bucket/prefix with s3fs installed); default: `files` in the store",
+    )
+    max_file_bytes: FileBytes = Field(default=200_000_000, description="of one file")
+    max_upload_bytes: FileBytes = Field(
+        default=2_000_000_000, description="of a file that comes in parts"
     )
     log_format: Literal["json", "console"] = "json"
 
@@ -63,6 +73,9 @@ class Settings(BaseSettings):
     web_processes: Count = Field(default_factory=lambda: max(1, min(4, os.cpu_count() or 1)))
     max_waiters: Count = Field(default=256, description="waiting polls per web process")
     max_body_bytes: Count = 1_000_000
+    max_transfers: Count = Field(
+        default=16, description="files that come and go at once per web process"
+    )
 
     # dispatcher and leases
     tick_s: Seconds = 1.0
@@ -102,6 +115,11 @@ class Settings(BaseSettings):
     # flower
     flower_port: Port = 5555
     flower_basic_auth: SecretStr | None = None
+
+    @property
+    def files_url(self) -> str:
+        """Where the contents of files lie; a folder or an fsspec URL."""
+        return self.files or str((self.store / "files").absolute())
 
     @property
     def models_folder(self) -> Path:

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import replays, statements, worker_statements
+from jobs import deletions, replays, statements, worker_statements
+from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -24,8 +25,10 @@ from jobs.envelopes import (
     Outcome,
     Released,
 )
+from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
+from jobs.outcome_columns import columns
 from jobs.replays import Replay
 from jobs.shares import releases
 from jobs.states import CLASS_OFFSET_S, State
@@ -35,13 +38,13 @@ MAX_CRASHES = 3
 # And whatever ends its leases, a job is not begun without end.
 MOST_ATTEMPTS = 25
 
-
 # Between two attempts after an error: doubled each time, give or take a half.
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager:
-    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+class TaskManager(TaskLines, Erasing):
+    """See the module, and `TaskLines` for lines of batches. All methods raise
+    `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,8 +97,7 @@ class TaskManager:
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is
         over; `cancel_requested` if it runs; `None` if there was nothing to do."""
-        values = {"id": job_id, "tenant_id": tenant_id}
-        rows = run(self._engine, statements.CANCEL, values)
+        rows = run(self._engine, statements.CANCEL, {"id": job_id, "tenant_id": tenant_id})
         return str(rows[0].kind) if rows else None
 
     def release(
@@ -139,7 +141,7 @@ class TaskManager:
         that is missing was a stale write and was discarded. A success whose
         cancel was requested is committed as `cancelled` with its text; a
         retryable failure goes back to the queue, after a pause."""
-        values = _columns(outcomes) | {
+        values = columns(outcomes) | {
             "worker_id": worker_id,
             "pause_s": _PAUSE_S,
             "longest_pause_s": _LONGEST_PAUSE_S,
@@ -170,6 +172,10 @@ class TaskManager:
         """Ends waiting jobs whose time is over. Safe in several processes at once."""
         return [row.id for row in run(self._engine, statements.EXPIRE, {})]
 
+    def fail_deleted(self, model: str, version: int) -> list[UUID]:
+        """Ends some waiting jobs of a deleted model version (`jobs.deletions`)."""
+        return deletions.fail_waiting(self._engine, model, version)
+
     def held(self, worker_id: UUID) -> dict[UUID, HeldRow]:
         """The jobs that this worker holds, as Postgres sees it."""
         rows = run(self._engine, worker_statements.HELD, {"worker_id": worker_id})
@@ -198,21 +204,4 @@ def _values(job: NewJob) -> dict[str, Any]:
         "expires_after_s": job.times.expires_after_s,
         "deadline": job.times.deadline,
         "estimate_s": job.times.estimate_s,
-    }
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    """Outcomes as one array for each column, for `unnest`."""
-    return {
-        "ids": [o.id for o in outcomes],
-        "attempts": [o.attempt for o in outcomes],
-        "states": [o.state.value for o in outcomes],
-        "reasons": [o.finish_reason for o in outcomes],
-        "codes": [o.error_code for o in outcomes],
-        "messages": [o.error_message for o in outcomes],
-        "texts": [o.text for o in outcomes],
-        "details": [json.dumps(o.details) if o.details else None for o in outcomes],
-        "tokens": [o.completion_tokens for o in outcomes],
-        "first_s": [o.first_token_age_s for o in outcomes],
-        "retryable": [o.retryable for o in outcomes],
     }

@@ -33,6 +33,7 @@ from lmaas.errors import (
     WaitTimeout,
 )
 from lmaas.explanation import Explanation
+from lmaas.files import File
 from lmaas.version import __version__
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Component",
     "DeadlineUnmeetable",
     "Explanation",
+    "File",
     "Job",
     "JobCancelled",
     "JobEnded",

@@ -91,6 +91,7 @@ class Job:
     result: Result | None
     error: JobError | None
     timings: Timings
+    batch: str | None = None
 
     @property
     def ended(self) -> bool:

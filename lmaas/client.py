@@ -2,19 +2,21 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from lmaas import reading
 from lmaas.address import find_address
-from lmaas.answers import Attempt, Job, MapResult, Replay, Result
+from lmaas.answers import Attempt, Job, Replay, Result
+from lmaas.batches import Batches
 from lmaas.embedding import Embedding
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
+from lmaas.files import Files
 from lmaas.keys import Keys
-from lmaas.mapping import map_jobs
+from lmaas.maps import Maps
 from lmaas.overview import Overview
 from lmaas.transport import Transport
 
@@ -22,7 +24,7 @@ _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Embedding, Overview):
+class Client(Embedding, Overview, Maps):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
@@ -37,6 +39,8 @@ class Client(Embedding, Overview):
         address = find_address(base_url, api_key)
         self._transport = Transport(address.url, address.api_key, patience_s=patience_s)
         self.keys = Keys(self._transport)
+        self.files = Files(self._transport)
+        self.batches = Batches(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -137,6 +141,11 @@ class Client(Embedding, Overview):
         job_id = job.id if isinstance(job, Job) else job
         return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/cancel"))
 
+    def erase(self, job: str | Job) -> None:
+        """Erases the input and the result of a job that has ended."""
+        job_id = job.id if isinstance(job, Job) else job
+        self._transport.request("DELETE", f"/v1/jobs/{_id(job_id)}")
+
     def attempts(self, job: str | Job) -> list[Attempt]:
         """What ran of a job, where, and how each attempt ended."""
         job_id = job.id if isinstance(job, Job) else job
@@ -176,29 +185,6 @@ class Client(Embedding, Overview):
             if not body.get("next_cursor"):
                 return
             query["cursor"] = body["next_cursor"]
-
-    def map(
-        self,
-        items: Iterable[object],
-        *,
-        model: str,
-        task: str | None = None,
-        in_flight: int = 64,
-        progress: bool = True,
-        ordered: bool = True,
-        **options: Any,
-    ) -> Iterator[MapResult]:
-        """Runs one job per item, at most `in_flight` at once; the iterable may be endless.
-
-        An item is a prompt, a list of messages, or an `input` object; with
-        `task="chat"` a text is the user's message. An item that fails yields
-        a `MapResult` with its error and stops no other. `options` are those
-        of `submit`. Leaving the loop early cancels what is in flight.
-        """
-        if not 1 <= in_flight <= 1024:
-            raise BadUsage(f"in_flight={in_flight} is not between 1 and 1024")
-        options = {"model": model, "task": task, **options}
-        return map_jobs(self, items, options, in_flight, progress=progress, ordered=ordered)
 
 
 def _id(text: str) -> str:

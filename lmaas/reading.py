@@ -84,6 +84,7 @@ def read_job(body: Mapping[str, Any]) -> Job:
             first_token_at=read_time(timings.get("first_token_at")),
             finished_at=read_time(timings.get("finished_at")),
         ),
+        batch=body.get("batch"),
     )
 
 

@@ -5,7 +5,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,20 +75,23 @@ class Transport:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
+        form: Mapping[str, Any] | None = None,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers.
+        """The JSON object that the server answers to a `body` (JSON, or bytes as they
+        are), or to a `form` whose `data` are its fields and whose `files` are sent as
+        they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
         are always tried again, as `Retry-After` says, for `patience_s` in all.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
-        content = None if body is None else _encode(body)
+        content = body if body is None or isinstance(body, bytes) else _encode(body)
         request = self._http.build_request(
             method,
             path,
@@ -95,6 +99,7 @@ class Transport:
             params=query,
             headers={**_JSON, **(headers or {})} if content else headers,
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
+            **(form or {}),
         )
         deadline = time.monotonic() + self._patience_s
         for attempt in itertools.count():
@@ -106,6 +111,35 @@ class Transport:
             if not outcome.again or late or self._closed.wait(pause_s):
                 raise outcome.error
         raise AssertionError("unreachable: the count has no end")
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The bytes that the server answers, as they come. Raises what `request` raises,
+        and tries no second time: who reads knows what was there before."""
+        with self._opened(path, None, 60) as answer:
+            yield answer.iter_bytes()
+
+    @contextmanager
+    def lines(
+        self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
+    ) -> Iterator[Iterator[str]]:
+        """The same as lines, for as long as the answer lasts."""
+        with self._opened(path, headers, read_timeout_s) as answer:
+            yield answer.iter_lines()
+
+    @contextmanager
+    def _opened(
+        self, path: str, headers: Mapping[str, str] | None, read_timeout_s: float
+    ) -> Iterator[httpx2.Response]:
+        timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise _failure(answer)
+                yield answer
+        except httpx2.RequestError as error:
+            raise self._unreachable(error) from error
 
     def _try(self, request: httpx2.Request, *, repeatable: bool) -> "dict[str, Any] | _Setback":
         try:

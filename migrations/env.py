@@ -2,6 +2,8 @@
 
 from alembic import context
 
+import files_store.records
+import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -10,6 +12,8 @@ import models_store.records
 from jobs.database import Base
 
 TABLES_FROM = (
+    files_store.records,
+    jobs.batches.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,

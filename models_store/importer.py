@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from jobs.database import transact
 from jobs.errors import ModelCorrupt, ModelRefused
 from models_store import aliases as alias_names
-from models_store import catalog, checks, folders, manifest, trial
+from models_store import catalog, checks, deletion, folders, manifest, trial
 from models_store.catalog import Facts, ModelVersion
 from models_store.names import check_aliases, check_name
 
@@ -34,7 +34,7 @@ def import_folder(
     """Makes `folder` the next version of `name`; the aliases follow its newest.
 
     The same files again answer the version that they already are, and put its
-    files back if they were damaged. Safe several times at once. Raises
+    files back if they were damaged or deleted. Safe several times at once. Raises
     `ModelRefused` or `UnsupportedModel` with the file, what is wrong with it
     and what to do; nothing is changed then.
     """
@@ -45,7 +45,7 @@ def import_folder(
     folders.remove_abandoned(models_folder)
     digest = manifest.of_files(folder, files).sha256
     known = transact(engine, lambda connection: catalog.find_content(connection, name, digest))
-    if known is not None and _is_sound(known, models_folder):
+    if known is not None and not known.deleted_at and _is_sound(known, models_folder):
         return transact(engine, lambda connection: _enter(connection, known, others))
     with _work_folder(models_folder) as work:
         _copy(folder, work, files)
@@ -157,6 +157,7 @@ def _publish(
         model = catalog.register(connection, name, number, facts)
     elif model.version == place.damaged:
         place.put(folders.version_folder(place.models_folder, name, model.version))
+        deletion.take_back(connection, model)
     return _enter(connection, model, aliases)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import errors
+from jobs import batch_errors, content_errors, errors
 from jobs.errors import LmaasError
 
 # First match wins along the class's ancestry.
 STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    content_errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
@@ -24,9 +25,20 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
     errors.UnknownResponse: HTTPStatus.NOT_FOUND,
+    content_errors.UnknownFile: HTTPStatus.NOT_FOUND,
+    content_errors.UnknownUpload: HTTPStatus.NOT_FOUND,
+    content_errors.FileGone: HTTPStatus.GONE,
+    errors.UnknownBatch: HTTPStatus.NOT_FOUND,
+    batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
+    batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    content_errors.JobErased: HTTPStatus.GONE,
+    content_errors.JobNotEnded: HTTPStatus.CONFLICT,
+    content_errors.TooManyTransfers: HTTPStatus.SERVICE_UNAVAILABLE,
+    content_errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
     LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

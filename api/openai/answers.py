@@ -181,3 +181,11 @@ class ResponseObject(Streamable):
     top_p: float
     truncation: Literal["disabled"]
     usage: ResponseUsage | None
+
+
+class ResponseDeleted(Answer):
+    """The response's content is gone."""
+
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]

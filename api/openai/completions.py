@@ -18,7 +18,14 @@ from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.states import State
 from routing.openai import submits
-from routing.openai.completion_shapes import ChatShape, Choice, Shape, TextShape, usage
+from routing.openai.completion_shapes import (
+    ChatShape,
+    Choice,
+    Shape,
+    TextShape,
+    usage,
+    whole,
+)
 from routing.openai.fields import CompletionBody
 from routing.openai.requests import ChatRequest, CompletionRequest
 
@@ -54,14 +61,7 @@ def _serve(services: Services, work: Work, body: CompletionBody, shape: Shape) -
     for view in views:
         if view.state != State.SUCCEEDED:
             raise of_ended(view)
-    each = body.n or 1
-    choices = [
-        shape.whole(prompt * each + number, prompt, written)
-        for prompt, view in enumerate(views)
-        for number, written in enumerate(view.choices)
-    ]
-    head = shape.head(views[0], chunk=False)
-    return presentation.answer(head | {"choices": choices, "usage": usage(views)})
+    return presentation.answer(whole(shape, views, body.n or 1))
 
 
 def _chunks(

@@ -13,7 +13,10 @@ from typing import Any
 from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, Text, beginning
 from api.openai import sse
 from api.openai.refusals import of_restart
-from api.openai.response_shapes import (
+from api.services import Services
+from jobs.job_views import JobView
+from jobs.states import State
+from routing.openai.response_shapes import (
     Asked,
     as_begun,
     message,
@@ -21,9 +24,6 @@ from api.openai.response_shapes import (
     response,
     status_of,
 )
-from api.services import Services
-from jobs.job_views import JobView
-from jobs.states import State
 
 # Numbers of one attempt; a JavaScript client can hold 2**21 of these.
 _ATTEMPT = 2**32

@@ -1,4 +1,4 @@
-"""/v1/responses: create, read, follow, cancel."""
+"""/v1/responses: create, read, follow, cancel, delete."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,12 +11,12 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import auth, job_requests, presentation
+from api.job_lookup import erased
 from api.openai import sse
-from api.openai.answers import ResponseObject
+from api.openai.answers import ResponseDeleted, ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
-from api.openai.response_shapes import Asked, asked, is_stored, response
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
@@ -24,17 +24,13 @@ from jobs import job_views
 from jobs.errors import UnknownResponse
 from jobs.job_views import JobView
 from jobs.keys import Scope
-from jobs.spec import Submit, Task
 from jobs.states import State
+from routing.openai import submits
 from routing.openai.response_requests import ResponseRequest
+from routing.openai.response_shapes import Asked, asked, is_stored, response
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
-_NAMES = {
-    "input.messages": "input",
-    "task": "model",
-    "parameters.max_tokens": "max_output_tokens",
-}
 
 
 class ResponsePath(Parameters):
@@ -72,7 +68,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def create(body: ResponseRequest) -> Response:
         kept = asked(body)
-        work = Work(services, auth.require(Scope.JOBS), [_submit(body)], _NAMES, kept)
+        work = Work(services, auth.require(Scope.JOBS), [submits.of_response(body)],
+                    submits.RESPONSE_NAMES, kept)  # fmt: skip
         if body.stream:
             return work.stream(
                 lambda views: ResponseStory(services, views[0], kept, -1).tell(),
@@ -112,17 +109,15 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
                 view = waiter.wait(_CANCEL_S) or view
         return presentation.answer(response(view, kept))
 
-
-def _submit(body: ResponseRequest) -> Submit:
-    return Submit(
-        task=Task.CHAT.value,
-        model=body.model,
-        input={"messages": body.messages()},
-        parameters=body.parameters(body.max_output_tokens),
-        priority=body.priority,
-        metadata=body.metadata or {},
-        stream=bool(body.stream),
-    )
+    @routes.delete(
+        "/responses/<response_id>", summary="Erase a response (OpenAI)",
+        responses={200: ResponseDeleted},
+    )  # fmt: skip
+    def delete_response(path: ResponsePath) -> Response:
+        view, _ = _found(services, auth.require(Scope.JOBS).tenant_id, path.response_id)
+        job_requests.erase(services, view)
+        gone = {"id": path.response_id, "object": "response", "deleted": True}
+        return presentation.answer(gone)
 
 
 def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response:
@@ -133,7 +128,7 @@ def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response
 
 
 def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
-    """A response that was stored, of this tenant. Raises `UnknownResponse`."""
+    """A response that was stored, of this tenant. Raises `UnknownResponse` or `JobErased`."""
     prefix, _, number = text.partition("_")
     unknown = UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
     try:
@@ -141,6 +136,8 @@ def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Ask
     except ValueError:
         raise unknown from None
     view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
+    if view is not None and view.erased_at is not None:
+        raise erased(view, view.erased_at)
     kept = None if view is None else job_views.asked(services.engine, id)
     if view is None or kept is None or not is_stored(kept):
         raise unknown

@@ -8,7 +8,7 @@ from flask_openapi3.models.tag import Tag
 
 from api import auth, explanations, presentation
 from api.explain_schemas import ExplainAnswer, ReplayAnswer
-from api.job_lookup import found, job_id_of, selected, unknown
+from api.job_lookup import found, in_ledger, job_id_of, selected, unknown
 from api.queries import JobPath, ReplayRequest
 from api.schemas import AttemptList, JobAnswer
 from api.services import Services
@@ -28,7 +28,7 @@ def blueprint(services: Services) -> APIBlueprint:
     )  # fmt: skip
     def attempts(path: JobPath) -> Response:
         asking = auth.require(Scope.JOBS)
-        view = found(services, asking.tenant_id, job_id_of(path.job_id))
+        view = in_ledger(services, asking.tenant_id, job_id_of(path.job_id))
         told = job_views.attempts(services.engine, view.id)
         return presentation.listing(presentation.attempt(shown) for shown in told)
 

@@ -7,7 +7,7 @@ JOB = text("""
 SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
        max_tokens, completion_tokens, submitted_at, started_at, finished_at, run_at, expires_at,
        deadline, floor, attempt, errors, crashes, suspect_group, worker_id, cancel_requested,
-       finish_reason, error_code
+       finish_reason, error_code, batch_id, held
 FROM jobs WHERE id = :id AND tenant_id = :tenant_id
 """)
 
@@ -83,7 +83,7 @@ SELECT count(*)::int AS jobs, coalesce(sum(prompt_tokens), 0)::int8 AS prompt_to
        (array_agg(floor ORDER BY rank))[1] AS floor
 FROM (SELECT prompt_tokens, max_tokens, floor, rank FROM jobs
       WHERE model = :model AND version = :version AND tenant_id = :tenant_id
-        AND priority = :priority AND state = 'queued' AND released_at IS NULL
+        AND priority = :priority AND state = 'queued' AND released_at IS NULL AND NOT held
         AND rank < :rank ORDER BY rank LIMIT :most) ahead
 """)
 
@@ -92,11 +92,11 @@ FROM (SELECT prompt_tokens, max_tokens, floor, rank FROM jobs
 FLOWS = text("""
 WITH RECURSIVE leap AS (
   (SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
-     AND state = 'queued' AND released_at IS NULL ORDER BY tenant_id, priority LIMIT 1)
+     AND state = 'queued' AND released_at IS NULL AND NOT held ORDER BY tenant_id, priority LIMIT 1)
   UNION ALL
   SELECT n.tenant_id, n.priority FROM leap l CROSS JOIN LATERAL (
     SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
-      AND state = 'queued' AND released_at IS NULL
+      AND state = 'queued' AND released_at IS NULL AND NOT held
       AND (tenant_id, priority) > (l.tenant_id, l.priority)
     ORDER BY tenant_id, priority LIMIT 1) n
 ), flows AS MATERIALIZED (
@@ -120,7 +120,7 @@ CROSS JOIN LATERAL (
   FROM (SELECT prompt_tokens, max_tokens, floor, rank,
                run_at IS NULL OR run_at <= clock_timestamp() AS due
         FROM jobs WHERE model = :model AND version = :version AND tenant_id = f.tenant_id
-          AND priority = f.priority AND state = 'queued' AND released_at IS NULL
+          AND priority = f.priority AND state = 'queued' AND released_at IS NULL AND NOT held
         ORDER BY rank LIMIT (SELECT rows FROM part)) heads
 ) w
 WHERE (f.tenant_id, f.priority) <> (:tenant_id, :priority)
@@ -140,12 +140,13 @@ WITH chance AS MATERIALIZED (
 SELECT DISTINCT j.id, j.tenant_id FROM hosted m CROSS JOIN LATERAL (
   (SELECT * FROM (
     (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
-       AND state = 'queued' AND released_at IS NULL
+       AND state = 'queued' AND released_at IS NULL AND NOT held
        AND (tenant_id, priority) >= ((SELECT tenant_id FROM chance), (SELECT priority FROM chance))
      ORDER BY tenant_id, priority, rank LIMIT 1)
     UNION ALL
     (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version
-       AND state = 'queued' AND released_at IS NULL ORDER BY tenant_id, priority, rank LIMIT 1)
+       AND state = 'queued' AND released_at IS NULL AND NOT held
+     ORDER BY tenant_id, priority, rank LIMIT 1)
   ) after_it LIMIT 1)
   UNION ALL
   (SELECT id, tenant_id FROM jobs WHERE model = m.model AND version = m.version

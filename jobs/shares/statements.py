@@ -28,7 +28,8 @@ def _by_class(values: dict[str, float]) -> str:
 _OFFSET_S = _by_class({name.value: offset for name, offset in CLASS_OFFSET_S.items()})
 _WEIGHT = _by_class({name.value: weight for name, weight in CLASS_WEIGHT.items()})
 
-_WAITING = "model = :model AND version = :version AND state = 'queued' AND released_at IS NULL"
+_WAITING = """model = :model AND version = :version
+  AND state = 'queued' AND released_at IS NULL AND NOT held"""
 
 # From flow to flow by the index, without reading the jobs between.
 _EVERY_FLOW = f"""
@@ -70,8 +71,9 @@ _CHOICES = f"""
          coalesce(s.virtual, 0) AS virtual, coalesce(s.fill, 1) AS fill, heads.jobs
   FROM flow f
   LEFT JOIN tenants t ON t.id = f.tenant_id
-  LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
-    AND s.tenant_id = f.tenant_id AND s.priority = f.priority
+  LEFT JOIN LATERAL (  -- by its key: a hash join would read the shares of all tenants
+    SELECT virtual, fill FROM fair_shares WHERE model = :model AND version = :version
+      AND tenant_id = f.tenant_id AND priority = f.priority LIMIT 1) s ON true
   CROSS JOIN LATERAL (
     SELECT json_agg(json_build_array(id, extract(epoch FROM rank)::float8, floor,
                                      prompt_tokens, max_tokens)) AS jobs
@@ -115,7 +117,7 @@ WITH mine AS (
   RETURNING epoch
 ), chosen AS MATERIALIZED (
   SELECT id FROM jobs WHERE id = ANY (CAST(:ids AS uuid[])) AND EXISTS (SELECT FROM mine)
-    AND state = 'queued' AND released_at IS NULL
+    AND state = 'queued' AND released_at IS NULL AND NOT held
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), charge AS (
   INSERT INTO fair_shares AS s (model, version, tenant_id, priority, virtual)

@@ -4,11 +4,13 @@ import sys
 
 import click
 
+from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.embed_command import embed
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
+from lmaas.cli.file_commands import files
 from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
@@ -28,7 +30,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, dead, models, keys
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, batch, dead, models,
+    keys, files,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -124,6 +124,8 @@ def _show(job: Job) -> None:
         ("queued", ago(job.timings.queued_at)),
         ("took", duration(job.timings.latency_s)),
     ]
+    if job.batch is not None:
+        rows.append(("batch", job.batch))
     rows += [("metadata", f"{name}={value}") for name, value in job.metadata.items()]
     if job.result is not None:
         usage = job.result.usage

@@ -51,6 +51,17 @@ class Shape(Protocol):
         """A chunk's choice that says why it ended."""
 
 
+def whole(shape: Shape, views: Sequence[JobView], each: int = 1) -> dict[str, Any]:
+    """The body of the answer, from the succeeded jobs of its prompts; `each` is how
+    many completions each prompt has."""
+    choices = [
+        shape.whole(prompt * each + number, prompt, written)
+        for prompt, view in enumerate(views)
+        for number, written in enumerate(view.choices)
+    ]
+    return shape.head(views[0], chunk=False) | {"choices": choices, "usage": usage(views)}
+
+
 class ChatShape:
     """Chat completions."""
 

@@ -4,9 +4,15 @@ from jobs.spec import Parameters, Submit, Task
 from jobs.states import Priority
 from routing.openai.embedding_requests import EmbeddingRequest
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
+from routing.openai.response_requests import ResponseRequest
 
 # How these bodies call what a job's fields are called.
 _CHAT_NAMES = {"input": "messages", "input.messages": "messages", "task": "model"}
+RESPONSE_NAMES = {
+    "input.messages": "input",
+    "task": "model",
+    "parameters.max_tokens": "max_output_tokens",
+}
 COMPLETION_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
 
 
@@ -59,3 +65,16 @@ def embedding_names(body: EmbeddingRequest) -> dict[str, str]:
     """The names of `routing.openai.problems.named` for this body."""
     items = {f"input.input.{number}": f"input.{number}" for number in range(len(body.input))}
     return {"input.input": "input", "task": "model"} | items
+
+
+def of_response(body: ResponseRequest) -> Submit:
+    """The one job of a response."""
+    return Submit(
+        task=Task.CHAT.value,
+        model=body.model,
+        input={"messages": body.messages()},
+        parameters=body.parameters(body.max_output_tokens),
+        priority=body.priority,
+        metadata=body.metadata or {},
+        stream=bool(body.stream),
+    )

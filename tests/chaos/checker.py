@@ -1,8 +1,8 @@
 """The judge of a run: history of the clients against the ledger, Redis and the logs.
 
 It works on plain rows, offline, and finds each breach of the invariants I1 to
-I12 of the reliability specification that the system has parts for. Batches
-(I6) and webhooks (I9) are not built yet; their checks come here with them.
+I12 of the reliability specification that the system has parts for. Webhooks (I9)
+are not built yet; their check comes here with them.
 """
 
 from collections import Counter, defaultdict
@@ -15,9 +15,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
+from jobs.batches.states import BATCH_TERMINAL
 from jobs.states import TERMINAL, TRANSITIONS, State
 from tests.chaos.history import Entry, History, Kind, Server
-from tests.chaos.ledger import Job, Ledger, read_ledger
+from tests.chaos.ledger import Job, Ledger, Line, read_ledger
 
 # What may stay in Redis: kombu's tables of queues; hints for a dispatcher that is
 # away, which are bounded; and the one bell that a worker had just received when it
@@ -107,6 +108,7 @@ def check_run(engine: Engine, history: History, **more: object) -> Verdict:
     return verdict
 
 
+_BATCH_ENDS = {state.value for state in BATCH_TERMINAL}
 _ENDS_OF_A_HOLD = {State.QUEUED.value, *(state.value for state in TERMINAL)}
 _GONE = "was accepted and is in no table"
 _NOT_ENDED = "has not ended"
@@ -245,6 +247,47 @@ def _charges(job: Job, reasons: Counter[str | None], attempts: int) -> Iterator[
                         f"died alone {reasons['worker_died_alone']} times")  # fmt: skip
 
 
+def _batches_account_for_every_line(evidence: Evidence) -> Iterator[Violation]:
+    """I6: each line has one job or one error, each id one line, and what clients were
+    told adds up at every read."""
+    ledger = evidence.ledger
+    lines: dict[UUID, list[Line]] = defaultdict(list)
+    for line in ledger.lines:
+        lines[line.batch_id].append(line)
+    jobs = Counter(line.job_id for line in ledger.lines if line.same_as is None and line.job_id)
+    for job in ledger.jobs.values():
+        if job.batch_id is not None and jobs[job.id] != 1:
+            yield Violation("I6", str(job.id), f"is the job of {jobs[job.id]} lines")
+    for id, batch in ledger.batches.items():
+        own = lines[id]
+        refused = sum(line.refused for line in own)
+        if batch.status in _BATCH_ENDS and len(own) != batch.lines:
+            yield Violation("I6", str(id), f"has {len(own)} lines, {batch.lines} were counted")
+        if refused != batch.refused:
+            yield Violation("I6", str(id), f"refused {refused} lines and says {batch.refused}")
+        names = Counter(line.custom_id for line in own if line.custom_id is not None)
+        for name in (name for name, times in names.items() if times > 1):
+            yield Violation("I6", str(id), f"has the custom_id {name!r} more than once")
+    yield from _counts_add_up(evidence)
+
+
+def _counts_add_up(evidence: Evidence) -> Iterator[Violation]:
+    seen: dict[str, Entry] = {}
+    for read in evidence.history.entries(Kind.BATCH):
+        if read.counts is None or read.id is None:
+            continue
+        total, completed, failed = read.counts
+        if completed + failed > total:
+            yield Violation("I6", read.id, f"counts {completed} + {failed} of {total}")
+        if read.state in _BATCH_ENDS and completed + failed != total:
+            yield Violation("I6", read.id, f"ended with {completed} + {failed} of {total}")
+        before = seen.get(read.id)
+        then = before.counts if before is not None and before.ended <= read.began else None
+        if then is not None and any(n < was for n, was in zip(read.counts, then, strict=True)):
+            yield Violation("I6", read.id, f"counted {then}, then {read.counts}")
+        seen[read.id] = read
+
+
 def _canaries_stay_with_their_tenant(evidence: Evidence) -> Iterator[Violation]:
     """I7."""
     for owner, canary in evidence.canaries.items():
@@ -283,7 +326,7 @@ def _one_job_for_each_key(evidence: Evidence) -> Iterator[Violation]:
     # Without a key, a submit whose answer was lost may have made a job of its own.
     if submits and all(entry.key is not None or entry.id is not None for entry in submits):
         for id, job in evidence.ledger.jobs.items():
-            if job.replay_of is None and str(id) not in accounted:
+            if job.replay_of is None and job.batch_id is None and str(id) not in accounted:
                 yield Violation("I8", str(id), _UNTOLD)
 
 
@@ -344,6 +387,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[Violation]]] = (
     _one_result_by_the_winner,
     _no_stale_write_counts,
     _one_live_lease_each,
+    _batches_account_for_every_line,
     _canaries_stay_with_their_tenant,
     _one_job_for_each_key,
     _acknowledged_cancels_hold,

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     SUBMIT = "submit"
     SEEN = "seen"
     CANCEL = "cancel"
+    BATCH = "batch"
     FAULT = "fault"
 
 
@@ -49,6 +50,8 @@ class Entry:
     cancel_requested: bool = False
     text: str | None = None
     completion_tokens: int | None = None
+    # Of a BATCH: total, completed, failed.
+    counts: list[int] | None = None
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
+    batch_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,28 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A row of `batches`."""
+
+    id: UUID
+    status: str
+    lines: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of `batch_lines`."""
+
+    batch_id: UUID
+    line: int
+    custom_id: str | None
+    job_id: UUID | None
+    refused: bool
+    same_as: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -86,6 +109,8 @@ class Ledger:
     workers: dict[UUID, Incarnation] = field(default_factory=dict)
     keys: list[Key] = field(default_factory=list)
     tenants: dict[UUID, str] = field(default_factory=dict)
+    batches: dict[UUID, Batch] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -113,7 +138,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of FROM jobs ORDER BY id",
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
     workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
@@ -121,6 +146,9 @@ def read_ledger(engine: Engine) -> Ledger:
     keys = _rows(engine, "SELECT t.name, k.key, k.job_id FROM idempotency_keys k "
                          "JOIN tenants t ON t.id = k.tenant_id")  # fmt: skip
     tenants = _rows(engine, "SELECT id, name FROM tenants")
+    batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
+    lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
+                          "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -128,6 +156,8 @@ def read_ledger(engine: Engine) -> Ledger:
         workers={row.id: Incarnation(*row) for row in workers},
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
+        batches={row.id: Batch(*row) for row in batches},
+        lines=[Line(*row) for row in lines],
     )
 
 

@@ -6,6 +6,7 @@ parts that are not built yet (webhooks, batches) come with these parts.
 
 _DOORS = "tests/chaos/test_doors_killed.py"
 _WORKERS = "tests/chaos/test_worker_killed.py"
+_MODELS = "tests/chaos/test_models_change.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _STORE = "tests/integration/test_model_store_faults.py"
@@ -76,12 +77,12 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("out of memory, engine hang", "any"): (
         f"{_WORKERS}::test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job",
+        f"{_WORKERS}::test_an_engine_without_memory_ends_its_process_and_no_job",
     ),
     ("deploy, delete, corrupt shard", "queued, running"): (
-        (
-            "tests/unit/test_model_store_names.py::"
-            "test_a_changed_version_is_corrupt_and_the_file_is_named"
-        ),
+        f"{_MODELS}::test_what_is_queued_and_running_is_not_moved_by_a_new_version",
+        f"{_MODELS}::test_a_damaged_version_is_named_and_its_jobs_wait_until_it_is_whole",
+        f"{_MODELS}::test_a_deleted_version_fails_what_waits_and_ends_what_runs",
     ),
     ("disk full", "upload, batch output"): (f"{_STORE}::test_a_full_disk_leaves_nothing",),
     ("forged or garbage Redis message", "any"): (

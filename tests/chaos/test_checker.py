@@ -11,12 +11,13 @@ import pytest
 
 from tests.chaos.checker import RULES, Evidence, check
 from tests.chaos.history import Entry, History, Kind, Server
-from tests.chaos.ledger import Event, Incarnation, Job, Key, Ledger, Result
+from tests.chaos.ledger import Batch, Event, Incarnation, Job, Key, Ledger, Line, Result
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TENANT, OTHER_TENANT = UUID(int=1), UUID(int=2)
 FIRST, SECOND, CANCELLED = UUID(int=11), UUID(int=12), UUID(int=13)
 DEAD, ALIVE = UUID(int=21), UUID(int=22)
+BATCH = UUID(int=31)
 CANARY = "canary of tenant one"
 
 
@@ -50,7 +51,7 @@ def honest_ledger() -> Ledger:
     """Three jobs: one ran once, one lost its worker first, one was cancelled."""
     return Ledger(
         jobs={
-            FIRST: a_job(FIRST),
+            FIRST: a_job(FIRST, batch_id=BATCH),
             SECOND: a_job(SECOND, attempt=2, crashes=1),
             CANCELLED: a_job(CANCELLED, state="cancelled", cancel_requested=True),
         },
@@ -81,6 +82,12 @@ def honest_ledger() -> Ledger:
         },
         keys=[Key("one", "key 1", FIRST), Key("one", "key 2", SECOND)],
         tenants={TENANT: "one", OTHER_TENANT: "two"},
+        batches={BATCH: Batch(BATCH, "completed", lines=3, refused=1)},
+        lines=[
+            Line(BATCH, 1, "a", FIRST, refused=False, same_as=None),
+            Line(BATCH, 2, "b", FIRST, refused=False, same_as=1),
+            Line(BATCH, 4, None, None, refused=True, same_as=None),
+        ],
     )
 
 
@@ -107,6 +114,10 @@ def seen(id: UUID, state: str, **more: Any) -> Entry:
     return Entry(Kind.SEEN, id=str(id), state=state, **given)
 
 
+def counted(began: float, state: str, *counts: int) -> Entry:
+    return Entry(Kind.BATCH, began, began + 1, id=str(BATCH), state=state, counts=[*counts])
+
+
 SUCCESS = seen(FIRST, "succeeded", text="hello", completion_tokens=5)
 
 
@@ -118,6 +129,8 @@ def honest_history() -> list[Entry]:
         submit("key 3", CANCELLED),
         submit("key 4", None, status=503, began=50, ended=51),
         submit("key 2", SECOND, text=CANARY, began=60, ended=61),
+        counted(2.0, "in_progress", 3, 0, 1),
+        counted(20.0, "completed", 3, 2, 1),
         Entry(Kind.FAULT, 49, 52, key=Server.POSTGRES),
         Entry(Kind.FAULT, 59, 62, key=Server.REDIS),
         seen(FIRST, "running", began=2, ended=2.1),
@@ -177,6 +190,13 @@ def other_event(id: UUID, number: int, **changed: Any) -> Evidence:
     return doctored(change)
 
 
+def line(number: int, **changed: Any) -> Evidence:
+    def change(ledger: Ledger) -> None:
+        ledger.lines[number] = replace(ledger.lines[number], **changed)
+
+    return doctored(change)
+
+
 def broken_by(found: Evidence) -> set[str]:
     return {violation.invariant for violation in check(found).violations}
 
@@ -224,6 +244,14 @@ GUILTY: dict[str, tuple[str, Evidence]] = {
     "a claim before the lease": ("I5", other_event(SECOND, 1, at=at(-1))),
     "a drain that is charged": ("I5", other_event(SECOND, 2, reason="given_back")),
     "a crash that is not charged": ("I5", job(SECOND, crashes=0)),
+    "a line that got lost": ("I6", doctored(lambda ledger: ledger.lines.pop(1))),
+    "two lines with one id": ("I6", line(1, custom_id="a")),
+    "two lines with one job": ("I6", line(1, same_as=None)),
+    "a job without a line": ("I6", line(0, job_id=SECOND)),
+    "a refusal that nobody counted": ("I6", line(1, refused=True)),
+    "counts of more than all": ("I6", evidence(counted(5.0, "in_progress", 3, 3, 1))),
+    "counts that shrink": ("I6", evidence(counted(30.0, "in_progress", 3, 1, 1))),
+    "an end with open lines": ("I6", evidence(counted(30.0, "completed", 4, 2, 1))),
     "a prompt in Redis": ("I7", evidence(redis={"lmaas:hint:dispatcher": f"[{CANARY}]"})),
     "a prompt in a log": ("I7", evidence(logs={"worker": f"it said {CANARY}!"})),
     "a prompt shown to another tenant":

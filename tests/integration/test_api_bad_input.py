@@ -294,7 +294,7 @@ def test_a_bad_key_request_is_refused_by_name(
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/jobs/", 404),
         ("PUT", "/v1/jobs", 405),
-        ("DELETE", "/v1/jobs/018f0000-0000-7000-8000-000000000000", 405),
+        ("PATCH", "/v1/jobs/018f0000-0000-7000-8000-000000000000", 405),
         ("POST", "/health/live", 405),
     ],
 )

@@ -12,6 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
+import files_store.records
+import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
@@ -22,6 +24,8 @@ from migrations.__main__ import configuration, upgrade
 from tests.conditions import ROOT
 
 TABLES_FROM = (
+    files_store.records,
+    jobs.batches.records,
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,

@@ -20,7 +20,7 @@ def family(kind: type[LmaasError]) -> Iterator[type[LmaasError]]:
 
 # Classes of other test modules' making do not count.
 KINDS = sorted(
-    {kind for kind in family(LmaasError) if kind.__module__ == errors.__name__},
+    {kind for kind in family(LmaasError) if kind.__module__.startswith("jobs.")},
     key=lambda kind: kind.__name__,
 )
 
@@ -40,7 +40,23 @@ PROMISED = {
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "deadline_unmeetable": HTTPStatus.CONFLICT,
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "batch_not_found": HTTPStatus.NOT_FOUND,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "line_not_found": HTTPStatus.NOT_FOUND,
+    "batch_state_conflict": HTTPStatus.CONFLICT,
+    "batch_closed": HTTPStatus.CONFLICT,
+    "line_shared": HTTPStatus.CONFLICT,
+    "too_many_lines": HTTPStatus.BAD_REQUEST,
+    "file_not_found": HTTPStatus.NOT_FOUND,
+    "upload_not_found": HTTPStatus.NOT_FOUND,
+    "upload_ended": HTTPStatus.BAD_REQUEST,
+    "too_many_transfers": HTTPStatus.SERVICE_UNAVAILABLE,
+    "job_erased": HTTPStatus.GONE,
+    "job_not_ended": HTTPStatus.CONFLICT,
+    "file_gone": HTTPStatus.GONE,
+    "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
+    "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

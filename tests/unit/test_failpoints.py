@@ -17,8 +17,8 @@ from jobs.failpoints import POINTS, FailpointError, Plan, reach
 from tests.conditions import ROOT
 
 PRODUCT = (
-    "jobs", "bells", "routing", "api", "dispatcher", "workers", "models_store", "migrations",
-    "lmaas",
+    "jobs", "bells", "routing", "api", "dispatcher", "workers", "models_store", "files_store",
+    "migrations", "lmaas",
 )  # fmt: skip
 
 
