@@ -50,7 +50,7 @@ FROM sized s LEFT JOIN jobs j ON j.id = s.job_id LEFT JOIN job_inputs i ON i.job
 LEFT JOIN job_results r ON r.job_id = j.id
 WHERE s.bytes <= :most_bytes OR s.number = 1 ORDER BY s.line
 """  # noqa: S608 - only constants are joined
-_PAGES = {which: text(_PAGE.format(wanted=wanted)) for which, wanted in _WANTED.items()}
+_PAGES = {which: text(_PAGE.replace("{wanted}", wanted)) for which, wanted in _WANTED.items()}
 
 
 @dataclass(frozen=True, slots=True)
