@@ -27,9 +27,12 @@ __all__ = ["MAX_TEXT", "FilledText", "ShortText", "Strict", "Text"]
 
 MAX_MESSAGES = 1_000
 MAX_COMPLETION_TOKENS = 131_072
+MAX_PROMPT_IDS = 1_000_000
 MAX_CHOICES = 16
 # What one result may hold in logprobs: each is a token's text and a number.
 MAX_LOGPROBS = 500_000
+# Of a prompt's token: a prompt is read much faster than a completion is written.
+MAX_PROMPT_LOGPROBS = 5
 
 
 class Task(StrEnum):
@@ -47,10 +50,23 @@ class Message(Strict):
     content: Text
 
 
-class GenerateInput(Strict):
-    """Input of `generate`: the model continues the prompt as it stands."""
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_IDS)]
 
-    prompt: FilledText
+
+class GenerateInput(Strict):
+    """Input of `generate`: the model continues the prompt as it stands, a text or
+    the token ids of one."""
+
+    prompt_token_ids: TokenIds | None = None
+    prompt: FilledText | None = Field(default=None, validate_default=True)
+
+    @field_validator("prompt")
+    @classmethod
+    def _one_of_both(cls, prompt: str | None, seen: ValidationInfo) -> str | None:
+        ids = seen.data.get("prompt_token_ids", ...)  # missing if they are at fault themselves
+        if (prompt is None) == (ids is None):
+            raise ValueError("a text is expected here, or else `prompt_token_ids`")
+        return prompt
 
 
 class ChatInput(Strict):
@@ -72,9 +88,9 @@ class Parameters(Strict):
 
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch these filters
     off; generation ends before any string of `stop`. `max_tokens` null is as much as
-    fits the model's context."""
+    fits the model's context, 0 generates nothing."""
 
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] | None = 128
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_COMPLETION_TOKENS)] | None = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
@@ -94,6 +110,10 @@ class Parameters(Strict):
     logprobs: bool = Field(default=False, description="the natural logarithm of each token's share")
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = Field(
         default=0, description="and of this many of the likeliest; needs logprobs"
+    )
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_PROMPT_LOGPROBS)] | None = Field(
+        default=None,
+        description="logprobs of the prompt's tokens, and of this many of the likeliest",
     )
     presence_penalty: Penalty = Field(default=0.0, description="off tokens of the completion")
     frequency_penalty: Penalty = Field(default=0.0, description="the same for each occurrence")
@@ -200,5 +220,7 @@ class Submit(Strict):
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":
         if len(self.input) > 1:
-            raise ValueError("input: one field is expected, `prompt`, `messages` or `input`")
+            raise ValueError(
+                "input: one field is expected, `prompt`, `prompt_token_ids`, `messages` or `input`"
+            )
         return self

@@ -7,9 +7,11 @@ from sqlalchemy import text
 
 from jobs.shares.statements import settled
 
-# A job that writes nothing says nothing of how fast its model writes.
-_SERVICE_S = """CASE WHEN state = 'succeeded' AND max_tokens > 0
-  THEN extract(epoch FROM finished_at - started_at)::float8 END"""
+# A job that generates nothing says nothing about the time of a token.
+_SERVICE_S = (
+    "CASE WHEN state = 'succeeded' AND max_tokens > 0 "
+    "THEN extract(epoch FROM finished_at - started_at)::float8 END"
+)
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
 # here and is the fence of everything the worker writes later. A worker that

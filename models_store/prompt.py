@@ -109,18 +109,29 @@ class PromptRenderer:
             )
         return ids
 
-    def text(self, item: str | Sequence[int]) -> list[int]:
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises `InvalidRequest` naming `input` for token ids that the model does not have."""
+        known = self._vocab_size or self._tokenizer.get_vocab_size()
+        if max(ids) >= known or min(ids) < 0:
+            raise InvalidRequest(
+                f"the prompt has token ids outside of 0 to {known - 1:,}, which this model has",
+                param="input",
+            )
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of a prompt's token ids, special tokens included; U+FFFD for NUL."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text.replace("\x00", "\ufffd")
+
+    def tokens(self, item: str | Sequence[int]) -> list[int]:
         """Token ids of a text to be read, with what the model expects around it; a
         list of token ids is taken as it stands.
 
-        Raises what `encode` raises.
+        Raises what `encode` and `check` raise.
         """
         if isinstance(item, str):
             return self.encode(item, special=True)
-        if self._vocab_size is not None and max(item, default=0) >= self._vocab_size:
-            raise InvalidRequest(
-                f"the model has the token ids 0 to {self._vocab_size - 1:,}", param="input"
-            )
+        self.check(item)
         return list(item)
 
     def decode(self, ids: Sequence[int]) -> str:

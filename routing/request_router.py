@@ -15,14 +15,12 @@ from sqlalchemy import Engine
 
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
-from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask, UnsupportedParameter
+from jobs.errors import InvalidRequest, UnknownTask, UnsupportedParameter
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import (
-    MAX_COMPLETION_TOKENS,
-    MAX_LOGPROBS,
     TASK_INPUTS,
     TASK_PARAMETERS,
     Parameters,
@@ -32,7 +30,7 @@ from jobs.spec import (
 )
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
-from routing import texts
+from routing import sizes, texts
 
 # A moved alias is followed after this long, in exchange for not asking
 # Postgres with every request.
@@ -76,7 +74,7 @@ class RequestRouter:
         self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
-        parameters, all_tokens = _fit(task, request.parameters, prompt_tokens, version)
+        parameters, all_tokens = sizes.fit(task, request.parameters, prompt_tokens, version)
         return NewJob(
             id=new_id(),
             tenant_id=asking.tenant_id,
@@ -94,6 +92,14 @@ class RequestRouter:
             stream=request.stream,
             times=_times(request, all_tokens),
         )
+
+    def prompt_text(self, job: NewJob) -> str:
+        """The prompt of a job that was routed, `generate` only; token ids as their text."""
+        ids = job.input.get("prompt_token_ids")
+        if ids is None:
+            return str(job.input["prompt"])
+        version = self._version(f"{job.model}@{job.version}")
+        return prompt.renderer(version, self._models_folder).text(ids)
 
     def _version(self, text: str) -> ModelVersion:
         now = time.monotonic()
@@ -135,6 +141,9 @@ class RequestRouter:
         if task is Task.CHAT:
             text = renderer.chat(job_input["messages"])
             return len(renderer.encode(text, special=False))
+        if (ids := job_input.get("prompt_token_ids")) is not None:
+            renderer.check(ids)
+            return len(ids)
         return len(renderer.encode(job_input["prompt"], special=True))
 
 
@@ -159,7 +168,7 @@ def _check_names(task: Task, parameters: Parameters) -> None:
 def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
     schema: type[Strict] = TASK_INPUTS[task]
     try:
-        return schema.model_validate(value).model_dump()
+        return schema.model_validate(value).model_dump(exclude_none=True)
     except ValidationError as error:
         raise BadInput(error) from error
 
@@ -179,39 +188,3 @@ def _times(request: Submit, max_tokens: int) -> Times:
         deadline=request.deadline,
         estimate_s=max_tokens * GUESSED_TOKEN_S,
     )
-
-
-def _fit(
-    task: Task, parameters: Parameters, prompt_tokens: int, version: ModelVersion
-) -> tuple[dict[str, Any], int]:
-    """The parameters, with a `max_tokens` that was not asked for cut to what fits,
-    and the most tokens that are written."""
-    if task is Task.EMBED:
-        return parameters.model_dump(exclude_defaults=True), 0
-    if prompt_tokens == 0:
-        raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
-    room = version.context_length - prompt_tokens
-    most = parameters.max_tokens or MAX_COMPLETION_TOKENS
-    asked = "max_tokens" in parameters.model_fields_set and parameters.max_tokens is not None
-    if room < 1 or (asked and most > room):
-        wanted = f" and {most:,} of completion" if asked else ""
-        raise PromptTooLong(
-            f"{prompt_tokens:,} tokens of prompt{wanted} do not fit the "
-            f"{version.context_length:,} tokens of {version.reference}",
-            param="parameters.max_tokens" if room >= 1 else "input",
-        )
-    # Defaults never change; a row of the queue is read and written often.
-    values = parameters.model_dump(exclude_defaults=True)
-    values["max_tokens"] = min(most, room)
-    _check_logprobs(parameters, values["max_tokens"])
-    return values, values["max_tokens"] * parameters.n
-
-
-def _check_logprobs(parameters: Parameters, max_tokens: int) -> None:
-    told = max_tokens * parameters.n * (1 + parameters.top_logprobs) if parameters.logprobs else 0
-    if told > MAX_LOGPROBS:
-        raise InvalidRequest(
-            f"max_tokens, n and top_logprobs ask for up to {told:,} logprobs, and a result holds "
-            f"{MAX_LOGPROBS:,}; ask for less",
-            param="parameters.logprobs",
-        )

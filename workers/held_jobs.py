@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from bells.token_stream import MOST_STREAMED
 from jobs import embeddings
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.ids import new_id
+from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, details, storable
-from workers.engines.protocol import Request, Texts, TokenLogprobs, Vector, Work
+from workers.engines.protocol import Request, Texts, Vector, Work
 
 
 @dataclass(slots=True, eq=False)
@@ -33,8 +35,13 @@ class HeldJob:
     choices: list[Completion] = field(default_factory=lambda: [Completion()])
     # Of texts that were read, by number.
     vectors: dict[int, bytes] = field(default_factory=dict)
-    # Of all completions together.
+    # Told once, with the first chunk.
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    # Of all completions together: characters, and tokens whose logprobs were told.
     characters: int = 0
+    logprobs: int = 0
+    # What the job's stream may still hold.
+    stream_left: int = MOST_STREAMED
     first_token_at: float | None = None
     in_engine: bool = True
     # Its sequence is being taken out: no further one of its own follows.
@@ -61,6 +68,7 @@ class HeldJob:
             self.characters += len(text)
         now.tokens = completion_tokens
         now.logprobs += logprobs
+        self.logprobs += len(logprobs)
 
     def keep(self, vectors: Sequence[Vector]) -> None:
         """Takes the vectors of texts that a step has read."""
@@ -93,7 +101,9 @@ class HeldJob:
                 told = sampling.logprobs is not None
             case None:
                 told = False
-        return details(self.choices, several=self.wanted > 1, logprobs=told)
+        return details(
+            self.choices, several=self.wanted > 1, logprobs=told, prompt=self.prompt_logprobs
+        )
 
     def failure(self, code: str, message: str, *, retryable: bool = False) -> Outcome:
         """How the attempt ended if it could not run."""

@@ -46,7 +46,10 @@ class Preparation:
 
 def _sampling(parameters: Parameters) -> Sampling:
     return Sampling(
-        max_tokens=parameters.max_tokens or MAX_COMPLETION_TOKENS,  # the router sets it
+        # The router sets it.
+        max_tokens=MAX_COMPLETION_TOKENS
+        if parameters.max_tokens is None
+        else parameters.max_tokens,
         temperature=parameters.temperature,
         top_p=parameters.top_p,
         top_k=parameters.top_k,
@@ -56,6 +59,7 @@ def _sampling(parameters: Parameters) -> Sampling:
         stop_token_ids=tuple(parameters.stop_token_ids),
         ignore_eos=parameters.ignore_eos,
         logprobs=parameters.top_logprobs if parameters.logprobs else None,
+        prompt_logprobs=parameters.prompt_logprobs,
         presence_penalty=parameters.presence_penalty,
         frequency_penalty=parameters.frequency_penalty,
         repetition_penalty=parameters.repetition_penalty,
@@ -73,8 +77,9 @@ def proof(tasks: Sequence[str], renderer: PromptRenderer) -> Work:
 
 def next_request(first: Request, number: int) -> Request:
     """The request of a job's completion `number`, counted from 0: as the first,
-    with a seed that many higher."""
+    with a seed that many higher. The prompt's logprobs are told once."""
     seed = first.sampling.seed
-    if seed is None:
-        return first
-    return replace(first, sampling=replace(first.sampling, seed=seed + number))
+    sampling = replace(
+        first.sampling, seed=None if seed is None else seed + number, prompt_logprobs=None
+    )
+    return replace(first, sampling=sampling)

@@ -8,9 +8,10 @@ from uuid import UUID
 from bells.token_stream import Delta, TokenWriter
 from jobs.envelopes import Outcome
 from jobs.errors import DeadlineExceeded, LmaasError
+from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, storable
-from workers.engines.protocol import Chunk, Partial, Request, TokenLogprobs, Work
+from workers.engines.protocol import Chunk, Partial, Request, Work
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.model_server import ModelServer
 from workers.preparation import next_request
@@ -93,6 +94,8 @@ class RunningJobs:
             self._room.set()
 
     def _take(self, held: HeldJob, chunk: Chunk) -> None:
+        if chunk.prompt_logprobs:
+            held.prompt_logprobs = chunk.prompt_logprobs
         self._grow(held, chunk.text, chunk.completion_tokens, chunk.logprobs)
         held.keep(chunk.vectors)
         if chunk.error is not None:
@@ -125,11 +128,18 @@ class RunningJobs:
         completion_tokens: int,
         logprobs: Sequence[TokenLogprobs] = (),
     ) -> None:
-        if text and held.job.stream:
-            choice = len(held.choices) - 1
-            delta = Delta(held.job.attempt, held.characters, storable(text), choice)
-            self._tokens.tell(held.job.id, delta)
+        if held.job.stream and (text or logprobs):
+            self._stream(held, Delta(
+                held.job.attempt, held.characters, storable(text), len(held.choices) - 1,
+                held.logprobs, tuple(logprobs),
+            ))  # fmt: skip
         held.grow(text, completion_tokens, logprobs)
+
+    def _stream(self, held: HeldJob, delta: Delta) -> None:
+        """What does not fit the bound of a stream is told from the result."""
+        held.stream_left -= delta.size
+        if held.stream_left >= 0:
+            self._tokens.tell(held.job.id, delta)
 
     def on_removed(self, id: UUID, partial: Partial) -> None:
         """See `workers.model_server.Listener`."""

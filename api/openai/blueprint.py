@@ -12,6 +12,7 @@ from api.openai import (
     completions,
     embeddings,
     files,
+    response_items,
     responses,
     uploads,
 )
@@ -29,6 +30,7 @@ def blueprint(services: Services) -> APIBlueprint:
     completions.add_routes(routes, services)
     embeddings.add_routes(routes, services)
     responses.add_routes(routes, services)
+    response_items.add_routes(routes, services)
     batches.add_routes(routes, services)
     batch_verbs.add_routes(routes, services)
     batch_line_routes.add_routes(routes, services)

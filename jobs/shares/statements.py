@@ -15,8 +15,8 @@ def settled(
     """An INSERT of what those jobs of the row set `ended` were charged and used."""
     return f"""  INSERT INTO settlements
   SELECT model, version, tenant_id, priority, charged,
-         CASE WHEN {tokens} > 0 OR state = 'succeeded' THEN prompt_tokens ELSE 0 END,
-         {tokens}, max_tokens, {service_s}
+         CASE WHEN {tokens} > 0 OR state = 'succeeded' THEN prompt_tokens ELSE 0 END, {tokens},
+         max_tokens, {service_s}
   FROM {ended} WHERE charged > 0 AND {only}"""  # noqa: S608 - only constants are joined
 
 

@@ -42,6 +42,7 @@ PROMISED = {
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "batch_not_found": HTTPStatus.NOT_FOUND,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "previous_response_not_found": HTTPStatus.BAD_REQUEST,
     "line_not_found": HTTPStatus.NOT_FOUND,
     "batch_state_conflict": HTTPStatus.CONFLICT,
     "batch_closed": HTTPStatus.CONFLICT,

@@ -16,17 +16,16 @@ from uuid import UUID
 from tokenizers import Tokenizer
 
 from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong, UnsupportedParameter
+from jobs.logprobs import Likelihood, TokenLogprobs, unforetold
 from workers import exit_codes
 from workers.engines.detokenizer import Reader, Vocabulary
 from workers.engines.echo_vectors import EchoVectors
 from workers.engines.protocol import (
     Chunk,
     FinishReason,
-    Likelihood,
     Partial,
     Request,
     Texts,
-    TokenLogprobs,
     Work,
 )
 
@@ -101,8 +100,8 @@ class EchoEngine:
             self._add(request)
 
     def _add(self, request: Request) -> None:
-        if not request.prompt or request.sampling.max_tokens < 1:
-            raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
+        if not request.prompt or request.sampling.max_tokens < 0:
+            raise InvalidRequest("a sequence needs a prompt")
         if len(request.prompt) >= self._context:
             raise PromptTooLong(
                 f"the prompt has {len(request.prompt)} tokens; the context is {self._context}",
@@ -159,7 +158,7 @@ class EchoEngine:
 
     def _tell(self, echo: _Echo, due: int) -> Chunk | None:
         """The tokens up to number `due`; `None` if they were told before."""
-        if due <= echo.told:
+        if due <= echo.told and echo.tokens:
             return None
         text, began = "", echo.told
         while echo.told < due and not echo.reader.stopped:
@@ -170,14 +169,16 @@ class EchoEngine:
             text += echo.reader.flush()
             whole = echo.told == len(echo.request.prompt)
             reason = "stop" if whole or echo.reader.stopped else "length"
-        certain = self._certain(echo, began)
-        return Chunk(echo.request.id, text, echo.told, reason, certain)
+        sampling, prompt = echo.request.sampling, echo.request.prompt
+        certain = self._certain(prompt[began : echo.told], sampling.logprobs)
+        read = () if began else self._certain(prompt, sampling.prompt_logprobs)
+        if read:
+            read = (unforetold(read[0].chosen.piece), *read[1:])
+        return Chunk(echo.request.id, text, echo.told, reason, certain, read)
 
-    def _certain(self, echo: _Echo, began: int) -> tuple[TokenLogprobs, ...]:
-        """The logprobs of the tokens told since number `began`, if wanted."""
-        wanted = echo.request.sampling.logprobs
+    def _certain(self, tokens: Sequence[int], wanted: int | None) -> tuple[TokenLogprobs, ...]:
+        """The logprobs of tokens, if they are wanted."""
         if wanted is None:
             return ()
-        tokens = echo.request.prompt[began : echo.told]
         sure = [Likelihood(self._vocabulary.bytes_of(token), 0.0) for token in tokens]
         return tuple(TokenLogprobs(own, (own,) if wanted else ()) for own in sure)

@@ -11,19 +11,22 @@ from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 from jobs.errors import InvalidRequest, LmaasError
+from jobs.logprobs import TokenLogprobs
 
 FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completion tokens are chosen; `temperature` 0 is greedy.
+    """How completion tokens are chosen; `temperature` 0 is greedy. With
+    `max_tokens` 0 the prompt is read and nothing is generated.
 
     `top_k` 0, `top_p` 1 and `min_p` 0 switch their filter off. With a `seed` the
     same request gives the same completion, whatever else is in the batch.
     `logprobs` is the number of alternatives to tell with each token's logprob,
-    None for no logprobs. Penalties and `logit_bias` change the scores before
-    temperature and filters: OpenAI's two look at the completion,
+    None for no logprobs; `prompt_logprobs` is the same for the prompt's tokens, and
+    with it the token that ends the text is told too. Penalties and `logit_bias`
+    change the scores before temperature and filters: OpenAI's two look at the completion,
     `repetition_penalty` (CTRL, Keskar et al. 2019) at the prompt too.
     """
 
@@ -37,6 +40,7 @@ class Sampling:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
@@ -114,23 +118,6 @@ class Vector:
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
-    """A token as its exact bytes, and the natural logarithm of its share in the
-    model's own distribution, before temperature, filters and penalties."""
-
-    piece: bytes
-    logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogprobs:
-    """A token of a completion, and the likeliest at its place, best first."""
-
-    chosen: Likelihood
-    top: tuple[Likelihood, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
     """What one step added to one sequence.
 
@@ -140,6 +127,8 @@ class Chunk:
     set on the last chunk of a sequence, which has left the batch by then, or
     else `error` if it could not go on. `logprobs` are those of this step's
     tokens, if they were asked for; the token that ends a text has none.
+    `prompt_logprobs`, if they were asked for, come whole with the first chunk;
+    the first is `jobs.logprobs.unforetold`.
     `vectors` are those of the texts that were read in this step.
     """
 
@@ -148,6 +137,7 @@ class Chunk:
     completion_tokens: int
     finish_reason: FinishReason | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
     error: LmaasError | None = None
     vectors: tuple[Vector, ...] = ()
 
@@ -183,8 +173,8 @@ class Engine(Protocol):
 
     def step(self) -> list[Chunk]:
         """Runs one bounded step (a decode of all, and prefill up to a token
-        cap, or a batch of texts); returns one chunk for each sequence that
-        gained by it."""
+        cap, or a batch of texts); returns one chunk for each sequence that gained
+        by it or ended."""
 
     @property
     def active(self) -> int:
