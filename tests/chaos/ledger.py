@@ -30,7 +30,7 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
-    webhook: bool = False
+    has_webhook: bool = False
     batch_id: UUID | None = None
 
 
@@ -153,7 +153,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, webhook, batch_id "
+        "completion_tokens, finish_reason, error_code, replay_of, has_webhook, batch_id "
         "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")

@@ -62,7 +62,7 @@ def honest_ledger() -> Ledger:
     return Ledger(
         jobs={
             FIRST: a_job(FIRST, batch_id=BATCH),
-            SECOND: a_job(SECOND, attempt=2, crashes=1, webhook=True),
+            SECOND: a_job(SECOND, attempt=2, crashes=1, has_webhook=True),
             CANCELLED: a_job(CANCELLED, state="cancelled", cancel_requested=True),
         },
         events={
