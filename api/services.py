@@ -15,6 +15,8 @@ from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from jobs.webhooks.endpoints import Endpoints
+from jobs.webhooks.secrets import Safe
 from routing.request_router import RequestRouter
 
 
@@ -36,6 +38,7 @@ class Services:
     batches: BatchHub
     contents: Contents
     transfers: Transfers
+    webhooks: Endpoints
 
 
 def open_services(settings: Settings) -> Services:
@@ -65,4 +68,5 @@ def open_services(settings: Settings) -> Services:
         batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),
+        webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
     )

@@ -20,6 +20,7 @@ from dispatcher.chores import Chore
 from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
 from dispatcher.upkeep import erase_results, keep_files
+from dispatcher.webhook_delivery import LOOK_EVERY_S, WebhookDelivery, tidy
 from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
@@ -48,6 +49,8 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
         Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
         Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
         Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
+        Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
+        Chore("webhook log", 60.0, lambda _: tidy(engine)),
     ]
 
 

@@ -77,6 +77,12 @@ class UnknownResponse(LmaasError):
     code = "response_not_found"
 
 
+class UnknownPreviousResponse(InvalidRequest):
+    """No such response of /v1/responses to go on from, for this tenant."""
+
+    code = "previous_response_not_found"
+
+
 class UnknownBatch(LmaasError):
     """No such batch for this tenant."""
 

@@ -203,6 +203,7 @@ def _values(job: NewJob) -> dict[str, Any]:
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
         "asked": None if job.asked is None else json.dumps(job.asked),
+        "webhook": None if job.webhook is None else json.dumps(job.webhook),
         "max_attempts": job.max_attempts,
         "stream": job.stream,
         "run_at": job.times.run_at,

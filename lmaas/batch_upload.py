@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from lmaas.errors import BadUsage
+from lmaas.files import Files
 from lmaas.transport import Transport
 
 _PIECE_BYTES = 1 << 20
-# An upload of this many bytes passes in one request; longer ones take their time.
-_SLOWEST_BYTES_PER_S = 200_000
 
 
 def upload(
@@ -65,16 +64,5 @@ def digest_of(file: IO[bytes]) -> str:
 
 def send(transport: Transport, file: IO[bytes], name: str, key: str) -> str:
     """Sends an open file; the same key means the same file, however often it is sent."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    answer = transport.request(
-        "POST",
-        "/v1/files",
-        form={
-            "data": {"purpose": "batch"},
-            "files": {"file": (name, file, "application/jsonl")},
-        },
-        headers={"Idempotency-Key": f"{key}-file"},
-        read_timeout_s=60 + size / _SLOWEST_BYTES_PER_S,
-    )
-    return str(answer["id"])
+    made = Files(transport).put(file, filename=name, idempotency_key=f"{key}-file")
+    return made.id

@@ -77,9 +77,8 @@ class Transport:
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers to a `body` (JSON, or bytes as they
-        are), or to a `form` whose `data` are its fields and whose `files` are sent as
-        they are read.
+        """The JSON object that the server answers to a `body` (bytes are sent as they are),
+        or to a `form` whose `data` are its fields and whose `files` are sent as they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
@@ -114,19 +113,19 @@ class Transport:
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """The bytes that the server answers, as they come. Raises what `request` raises,
         and tries no second time: who reads knows what was there before."""
-        with self._opened(path, None, 60) as answer:
+        with self._open(path, None, 60) as answer:
             yield answer.iter_bytes()
 
     @contextmanager
     def lines(
         self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
     ) -> Iterator[Iterator[str]]:
-        """The same as lines, for as long as the answer lasts."""
-        with self._opened(path, headers, read_timeout_s) as answer:
+        """The same as lines of text, for as long as they come."""
+        with self._open(path, headers, read_timeout_s) as answer:
             yield answer.iter_lines()
 
     @contextmanager
-    def _opened(
+    def _open(
         self, path: str, headers: Mapping[str, str] | None, read_timeout_s: float
     ) -> Iterator[httpx2.Response]:
         timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)

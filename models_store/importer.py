@@ -112,11 +112,19 @@ def _copy(source: Path, work: Path, files: Mapping[str, int]) -> None:
     for name in files:
         # The name was checked a moment ago; a link that took its place since
         # is not followed.
-        descriptor = os.open(source / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as reader, (work / name).open("xb") as writer:
+        (work / name).parent.mkdir(exist_ok=True)
+        with os.fdopen(_open(source / name), "rb") as reader, (work / name).open("xb") as writer:
             shutil.copyfileobj(reader, writer, 4 << 20)
             writer.flush()
             os.fsync(writer.fileno())
+
+
+def _open(path: Path) -> int:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    try:
+        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -132,10 +140,11 @@ def _check(work: Path, files: Mapping[str, int]) -> Facts:
     chats = trial.try_out(work)
     listed = manifest.of_files(work, files)
     _write(work / manifest.FILE_NAME, listed.content)
-    folders.sync_folder(work)
+    for parent in {(work / name).parent for name in files} | {work}:
+        folders.sync_folder(parent)
     return Facts(
         engine=config.engine,
-        tasks=("generate", "chat") if chats else ("generate",),
+        tasks=config.tasks(chats=chats),
         context_length=config.context_length,
         sha256=listed.sha256,
         size_bytes=listed.size_bytes,

@@ -61,7 +61,10 @@ def blueprint(services: Services) -> APIBlueprint:
         services.hints.wake_dispatcher()
         return presentation.answer(operation_presentation.model(version, _state(services)))
 
-    @routes.get("/models/<reference>", summary="Read a model version", responses={200: ModelAnswer})
+    # Clients ask for any name they know; one with a slash is not found like any other.
+    @routes.get(
+        "/models/<path:reference>", summary="Read a model version", responses={200: ModelAnswer}
+    )
     def read_model(path: ModelPath) -> Response:
         auth.require(Scope.MODELS_READ)
         version = _resolve(services, path.reference)

@@ -7,6 +7,7 @@ import click
 from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
+from lmaas.cli.embed_command import embed
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -15,6 +16,7 @@ from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models
 from lmaas.cli.tenant_commands import audit, usage
+from lmaas.cli.webhook_commands import webhooks
 from lmaas.errors import LmaasError
 from lmaas.version import __version__
 
@@ -30,8 +32,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, batch, dead, models, keys,
-    files, usage, audit,
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel,
+    batch, files, dead, models, keys, usage, audit, webhooks,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -36,6 +36,7 @@ class Job:
     error_code: str | None
     replay_of: UUID | None
     batch_id: UUID | None = None
+    webhook: bool = False
     prompt_tokens: int = 0
 
 
@@ -106,6 +107,19 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of `webhook_deliveries`."""
+
+    id: UUID
+    tenant_id: UUID
+    lane: UUID
+    event_id: UUID
+    type: str
+    subject: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -119,6 +133,7 @@ class Ledger:
     usage: dict[UUID, Counter[str]] | None = None
     batches: dict[UUID, Batch] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -146,7 +161,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id, prompt_tokens "
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id, webhook, prompt_tokens "
         "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
@@ -158,6 +173,8 @@ def read_ledger(engine: Engine) -> Ledger:
     batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
     lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
                           "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
+    deliveries = _rows(engine, "SELECT id, tenant_id, lane, event_id, type, subject, state "
+                               "FROM webhook_deliveries ORDER BY id")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -168,6 +185,7 @@ def read_ledger(engine: Engine) -> Ledger:
         usage=_usage(engine),
         batches={row.id: Batch(*row) for row in batches},
         lines=[Line(*row) for row in lines],
+        deliveries=[Delivery(*row) for row in deliveries],
     )
 
 
@@ -185,6 +203,11 @@ def unfinished(engine: Engine) -> int:
     """Jobs that wait or run."""
     query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
     return int(_rows(engine, query)[0][0])
+
+
+def unannounced(engine: Engine) -> int:
+    """Ends that no housekeeper has spread to their receivers yet."""
+    return int(_rows(engine, "SELECT count(*) FROM webhook_outbox")[0][0])
 
 
 def redis_contents(redis: Redis) -> dict[str, str]:

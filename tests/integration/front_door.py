@@ -95,10 +95,12 @@ def refusal(response: TestResponse) -> tuple[int, str, str | None, str]:
 
 
 @contextmanager
-def front_door(folder: Path, *, database_url: str, redis_url: str) -> Iterator[FrontDoor]:
-    """Opens it, with the echo model in its store."""
+def front_door(
+    folder: Path, *, database_url: str, redis_url: str, **more: object
+) -> Iterator[FrontDoor]:
+    """Opens it, with the echo model in its store; `more` are settings."""
     settings = Settings.model_validate(
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "store": folder / "store"}
+        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "store": folder / "store"} | more
     )
     services = open_services(settings)
     source = folder / "echo"

@@ -1,18 +1,18 @@
 """Erased content is in no table; the ledger, its events and its usage stay."""
 
 import io
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from api import tenants as tenant_commands
 from api.openai.file_answers import FileObject
 from api.operator_policies import kept
 from api.schemas import AttemptList, JobDeleted, JobList
@@ -20,9 +20,9 @@ from bells import token_stream
 from dispatcher import upkeep
 from dispatcher.chores import MORE
 from files_store import expiry
-from jobs import erasure, retention
+from jobs import erasure, retention, tenants
 from jobs.retention import Retention
-from tests.conditions import ROOT, eventually
+from tests.conditions import eventually
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
 from tests.integration.job_samples import (
     a_worker,
@@ -140,6 +140,7 @@ def door_sql(door: FrontDoor, sql: str, **values: object) -> None:
 def test_somebody_elses_job_is_not_erased(door: FrontDoor) -> None:
     id, other = finished(door), door.key(tenant="other")
     assert refusal(delete(door, id, key=other))[:2] == (404, "job_not_found")
+    assert not door.manager.erase(tenants.ensure(door.engine, "other"), UUID(id))
     assert door.get(f"/v1/jobs/{id}").get_json()["result"]["text"] == CANARY
 
 
@@ -245,14 +246,12 @@ def test_a_tenants_policy_erases_what_is_older_and_nothing_else(
     assert [event.reason for event in reasons] == ["retention"] * 3
 
 
-def test_the_policy_is_set_in_words(door: FrontDoor, module_database_url: str) -> None:
+def test_the_policy_is_set_in_words(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_commands, "load", lambda: door.services.settings)
+
     def retain(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "api.tenants", "retain", *words],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-            env={"DATABASE_URL": module_database_url, "REDIS_URL": "redis://127.0.0.1:1/0"},
-        )  # fmt: skip
-        return done.stdout + done.stderr
+        done = CliRunner().invoke(tenant_commands.main, ["retain", *words])
+        return done.output + str(done.exception or "")
 
     door.key(tenant="wordy")
     said = retain("wordy", "--results", "30d")
@@ -260,6 +259,7 @@ def test_the_policy_is_set_in_words(door: FrontDoor, module_database_url: str) -
     assert retention.of_tenant(door.engine, "wordy") == Retention(30 * 86_400, None)
     assert "results until" in retain("wordy", "--results", "keep", "--files", "12h")
     assert retention.of_tenant(door.engine, "wordy") == Retention(None, 12 * 3_600)
+    assert "is no time such as 30d" in retain("wordy", "--files", "1w")
     assert "no tenant 'nobody'" in retain("nobody")
 
 

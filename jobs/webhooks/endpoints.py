@@ -1,0 +1,169 @@
+"""A tenant's receivers of events, and the secret for the webhooks of its single jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Engine, TextClause, text
+
+from jobs.database import run
+from jobs.ids import new_id
+from jobs.webhooks import secrets
+from jobs.webhooks.errors import TooManyWebhooks, UnknownWebhook
+from jobs.webhooks.secrets import Safe
+
+MOST_ENDPOINTS = 20
+
+_SHOWN = """id, url, events, description, created_at, failures, failing_since,
+       disabled_at, disabled_reason,
+       CASE WHEN old_until > clock_timestamp() THEN old_until END AS old_until"""
+
+# Of two at once both may pass; the bound is there to keep a tenant's list short.
+_CREATE = text(f"""
+INSERT INTO webhook_endpoints (id, tenant_id, url, events, description, secret)
+SELECT :id, :tenant_id, :url, CAST(:events AS text[]), :description, :secret
+WHERE (SELECT count(*) FROM webhook_endpoints WHERE tenant_id = :tenant_id AND id <> :id) < :most
+ON CONFLICT (id) DO UPDATE SET url = excluded.url
+RETURNING {_SHOWN}
+""")  # noqa: S608 - only constants are joined
+
+_LIST = text(f"""
+SELECT {_SHOWN} FROM webhook_endpoints WHERE tenant_id = :tenant_id ORDER BY id
+""")  # noqa: S608 - only constants are joined
+
+_GET = text(f"""
+SELECT {_SHOWN} FROM webhook_endpoints WHERE id = :id AND tenant_id = :tenant_id
+""")  # noqa: S608 - only constants are joined
+
+_DELETE = text(f"""
+DELETE FROM webhook_endpoints WHERE id = :id AND tenant_id = :tenant_id RETURNING {_SHOWN}
+""")  # noqa: S608 - only constants are joined
+
+_ENABLE = text(f"""
+UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL, failures = 0,
+  failing_since = NULL
+WHERE id = :id AND tenant_id = :tenant_id RETURNING {_SHOWN}
+""")  # noqa: S608 - only constants are joined
+
+# Run twice, as after a lost connection, the old secret must not be the new one.
+_TURN = """secret = :secret,
+  old_secret = CASE WHEN w.secret = :secret THEN w.old_secret ELSE w.secret END,
+  old_until = clock_timestamp() + interval '24 hours'"""
+
+_ROTATE = text(f"""
+UPDATE webhook_endpoints w SET {_TURN}
+WHERE id = :id AND tenant_id = :tenant_id RETURNING {_SHOWN}
+""")  # noqa: S608 - only constants are joined
+
+_SIGNING = text("""
+WITH made AS (
+  INSERT INTO webhook_signing_secrets (tenant_id, secret) VALUES (:tenant_id, :secret)
+  ON CONFLICT (tenant_id) DO NOTHING RETURNING secret, NULL::timestamptz AS old_until
+)
+SELECT * FROM made UNION ALL
+SELECT secret, CASE WHEN old_until > clock_timestamp() THEN old_until END
+FROM webhook_signing_secrets WHERE tenant_id = :tenant_id
+""")
+
+_ROTATE_SIGNING = text(f"""
+UPDATE webhook_signing_secrets w SET {_TURN}
+WHERE tenant_id = :tenant_id RETURNING secret, old_until
+""")  # noqa: S608 - only constants are joined
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A receiver as it may be shown, without its secret. `failures` attempts in a
+    row have failed, since `failing_since`; until `old_until` two secrets sign."""
+
+    id: UUID
+    url: str
+    events: list[str]
+    description: str
+    created_at: datetime
+    failures: int
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    old_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SigningSecret:
+    """What signs the webhooks of a tenant's single jobs."""
+
+    secret: str
+    old_until: datetime | None
+
+
+class Endpoints:
+    """Those of one installation; every method speaks of one tenant alone, and raises
+    `UnknownWebhook` for another's as for a missing one."""
+
+    def __init__(self, engine: Engine, safe: Safe) -> None:
+        self._engine = engine
+        self._safe = safe
+
+    def create(
+        self, tenant_id: UUID, url: str, events: Sequence[str], description: str
+    ) -> tuple[Endpoint, str]:
+        """Adds a receiver at a checked URL; the second value is its secret, which
+        is not shown again. Raises `TooManyWebhooks`."""
+        secret = secrets.make()
+        values = {
+            "id": new_id(),
+            "tenant_id": tenant_id,
+            "url": url,
+            "events": list(events),
+            "description": description,
+            "secret": self._safe.seal(secret),
+            "most": MOST_ENDPOINTS,
+        }
+        rows = run(self._engine, _CREATE, values)
+        if not rows:
+            raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; remove one first")
+        return Endpoint(*rows[0]), secret
+
+    def all(self, tenant_id: UUID) -> list[Endpoint]:
+        """All of them, oldest first."""
+        return [Endpoint(*row) for row in run(self._engine, _LIST, {"tenant_id": tenant_id})]
+
+    def get(self, tenant_id: UUID, id: UUID) -> Endpoint:
+        """One of them."""
+        return self._one(_GET, tenant_id, id)
+
+    def delete(self, tenant_id: UUID, id: UUID) -> Endpoint:
+        """Takes one out. What waits for it is not sent any more."""
+        return self._one(_DELETE, tenant_id, id)
+
+    def enable(self, tenant_id: UUID, id: UUID) -> Endpoint:
+        """Sends to a disabled one again, what still waits for it first."""
+        return self._one(_ENABLE, tenant_id, id)
+
+    def rotate(self, tenant_id: UUID, id: UUID) -> tuple[Endpoint, str]:
+        """A new secret. For a day both sign, so a receiver may change in its own time."""
+        secret = secrets.make()
+        return self._one(_ROTATE, tenant_id, id, secret=self._safe.seal(secret)), secret
+
+    def _one(self, statement: TextClause, tenant_id: UUID, id: UUID, **more: str) -> Endpoint:
+        rows = run(self._engine, statement, {"id": id, "tenant_id": tenant_id, **more})
+        if not rows:
+            raise UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
+        return Endpoint(*rows[0])
+
+    def signing_secret(self, tenant_id: UUID) -> SigningSecret:
+        """The tenant's secret for single jobs, made if there is none."""
+        values = {"tenant_id": tenant_id, "secret": self._safe.seal(secrets.make())}
+        rows = run(self._engine, _SIGNING, values)
+        if not rows:  # somebody made it just now, which this statement cannot see yet
+            return self.signing_secret(tenant_id)
+        return SigningSecret(self._safe.open(rows[0].secret), rows[0].old_until)
+
+    def rotate_signing_secret(self, tenant_id: UUID) -> SigningSecret:
+        """A new one. For a day both sign."""
+        self.signing_secret(tenant_id)
+        secret = secrets.make()
+        values = {"tenant_id": tenant_id, "secret": self._safe.seal(secret)}
+        rows = run(self._engine, _ROTATE_SIGNING, values)
+        return SigningSecret(secret, rows[0].old_until)
