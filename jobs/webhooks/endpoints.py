@@ -1,13 +1,17 @@
 """A tenant's receivers of events, and the secret for the webhooks of its single jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import Engine, TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
-from jobs.database import run
+from jobs import audit
+from jobs.audit import Actor, Change, Scalar
+from jobs.database import run, transact
 from jobs.ids import new_id
 from jobs.webhooks import secrets
 from jobs.webhooks.errors import TooManyWebhooks, UnknownWebhook
@@ -99,20 +103,21 @@ class SigningSecret:
 
 class Endpoints:
     """Those of one installation; every method speaks of one tenant alone, and raises
-    `UnknownWebhook` for another's as for a missing one."""
+    `UnknownWebhook` for another's as for a missing one. `by` stands in the audit log."""
 
     def __init__(self, engine: Engine, safe: Safe) -> None:
         self._engine = engine
         self._safe = safe
 
     def create(
-        self, tenant_id: UUID, url: str, events: Sequence[str], description: str
-    ) -> tuple[Endpoint, str]:
+        self, tenant_id: UUID, url: str, events: Sequence[str], description: str,
+        by: Actor | None = None,
+    ) -> tuple[Endpoint, str]:  # fmt: skip
         """Adds a receiver at a checked URL; the second value is its secret, which
         is not shown again. Raises `TooManyWebhooks`."""
-        secret = secrets.make()
+        secret, id = secrets.make(), new_id()
         values = {
-            "id": new_id(),
+            "id": id,
             "tenant_id": tenant_id,
             "url": url,
             "events": list(events),
@@ -120,10 +125,12 @@ class Endpoints:
             "secret": self._safe.seal(secret),
             "most": MOST_ENDPOINTS,
         }
-        rows = run(self._engine, _CREATE, values)
-        if not rows:
+        # Of the URL only where it leads: the rest of it may be a secret.
+        told: dict[str, Scalar] = {"host": urlsplit(url).hostname, "events": " ".join(events)}
+        made = self._changed(_CREATE, values, Change("webhook.create", id, told, tenant_id), by)
+        if made is None:
             raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; remove one first")
-        return Endpoint(*rows[0]), secret
+        return Endpoint(*made), secret
 
     def all(self, tenant_id: UUID) -> list[Endpoint]:
         """All of them, oldest first."""
@@ -131,26 +138,45 @@ class Endpoints:
 
     def get(self, tenant_id: UUID, id: UUID) -> Endpoint:
         """One of them."""
-        return self._one(_GET, tenant_id, id)
+        for row in run(self._engine, _GET, {"id": id, "tenant_id": tenant_id}):
+            return Endpoint(*row)
+        raise _unknown(id)
 
-    def delete(self, tenant_id: UUID, id: UUID) -> Endpoint:
+    def delete(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Takes one out. What waits for it is not sent any more."""
-        return self._one(_DELETE, tenant_id, id)
+        return self._change(_DELETE, Change("webhook.delete", id, tenant_id=tenant_id), by)
 
-    def enable(self, tenant_id: UUID, id: UUID) -> Endpoint:
+    def enable(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Sends to a disabled one again, what still waits for it first."""
-        return self._one(_ENABLE, tenant_id, id)
+        return self._change(_ENABLE, Change("webhook.enable", id, tenant_id=tenant_id), by)
 
-    def rotate(self, tenant_id: UUID, id: UUID) -> tuple[Endpoint, str]:
+    def rotate(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> tuple[Endpoint, str]:
         """A new secret. For a day both sign, so a receiver may change in its own time."""
         secret = secrets.make()
-        return self._one(_ROTATE, tenant_id, id, secret=self._safe.seal(secret)), secret
+        change = Change("webhook.rotate", id, tenant_id=tenant_id)
+        return self._change(_ROTATE, change, by, secret=self._safe.seal(secret)), secret
 
-    def _one(self, statement: TextClause, tenant_id: UUID, id: UUID, **more: str) -> Endpoint:
-        rows = run(self._engine, statement, {"id": id, "tenant_id": tenant_id, **more})
-        if not rows:
-            raise UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
-        return Endpoint(*rows[0])
+    def _change(
+        self, statement: TextClause, change: Change, by: Actor | None, **more: str
+    ) -> Endpoint:
+        values = {"id": change.target_id, "tenant_id": change.tenant_id, **more}
+        changed = self._changed(statement, values, change, by)
+        if changed is None:
+            raise _unknown(change.target_id)
+        return Endpoint(*changed)
+
+    def _changed(
+        self, statement: TextClause, values: Mapping[str, Any], change: Change, by: Actor | None
+    ) -> Any:
+        """The row that a statement gives, and the change in the audit log, together."""
+
+        def work(connection: Connection) -> Any:
+            found = connection.execute(statement, values).one_or_none()
+            if found is not None:
+                audit.record(connection, by, change)
+            return found
+
+        return transact(self._engine, work)
 
     def signing_secret(self, tenant_id: UUID) -> SigningSecret:
         """The tenant's secret for single jobs, made if there is none."""
@@ -160,10 +186,15 @@ class Endpoints:
             return self.signing_secret(tenant_id)
         return SigningSecret(self._safe.open(rows[0].secret), rows[0].old_until)
 
-    def rotate_signing_secret(self, tenant_id: UUID) -> SigningSecret:
+    def rotate_signing_secret(self, tenant_id: UUID, by: Actor | None = None) -> SigningSecret:
         """A new one. For a day both sign."""
         self.signing_secret(tenant_id)
         secret = secrets.make()
         values = {"tenant_id": tenant_id, "secret": self._safe.seal(secret)}
-        rows = run(self._engine, _ROTATE_SIGNING, values)
-        return SigningSecret(secret, rows[0].old_until)
+        change = Change("webhook.rotate_signing", tenant_id, tenant_id=tenant_id)
+        turned = self._changed(_ROTATE_SIGNING, values, change, by)
+        return SigningSecret(secret, turned.old_until)
+
+
+def _unknown(id: object) -> UnknownWebhook:
+    return UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
