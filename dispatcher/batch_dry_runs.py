@@ -23,6 +23,7 @@ from jobs.batches.limits import MOST_LINES
 from jobs.batches.reports import Report
 from jobs.content_errors import FileGone, FileLost, StorageUnavailable, UnknownFile
 from jobs.ids import new_id
+from jobs.quotas.room import room
 from jobs.settings import Settings
 from jobs.states import Priority
 from routing.openai.line_router import LineRouter
@@ -51,10 +52,10 @@ class BatchDryRuns:
             found = catalog.get(self._engine, batch.tenant_id, batch.input_file_id)
             with catalog.read(self._engine, self._contents, found) as file:
                 report = self._try(batch, file, Hold(self._engine, batch, stopping))
+            priority = Priority(batch.priority)
             told = report.told(
-                lambda asked: forecast(
-                    self._engine, batch.tenant_id, Priority(batch.priority), asked
-                )
+                lambda asked: forecast(self._engine, batch.tenant_id, priority, asked),
+                room(self._engine, batch.tenant_id),
             )
             lifecycle.tried(self._engine, batch, told)
         except LetGo:

@@ -24,6 +24,9 @@ _ERASE = """
   DELETE FROM job_inputs i USING erased WHERE i.job_id = erased.id
 ), result AS (
   DELETE FROM job_results r USING erased WHERE r.job_id = erased.id
+), appended AS (
+  DELETE FROM appended_lines a USING erased, batch_lines l
+  WHERE l.job_id = erased.id AND a.batch_id = l.batch_id AND a.line = l.line
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, 'erased', attempt, :reason FROM erased RETURNING job_id
@@ -47,6 +50,18 @@ WITH chosen AS MATERIALIZED (
   ORDER BY id FOR UPDATE SKIP LOCKED
 {_ERASE}""")  # noqa: S608 - only constants are joined
 
+# Appended lines that were refused have no job that would be erased; they go with the
+# time of their batch.
+_APPENDED_DUE = text("""
+DELETE FROM appended_lines WHERE (batch_id, line) IN (
+  SELECT a.batch_id, a.line FROM appended_lines a
+  JOIN batches b ON b.id = a.batch_id JOIN tenants t ON t.id = b.tenant_id
+  WHERE coalesce(b.completed_at, b.failed_at, b.expired_at, b.cancelled_at)
+        < clock_timestamp() - make_interval(secs => t.retain_results_s)
+  LIMIT :most)
+RETURNING line
+""")
+
 
 class Erasing:
     """The part of the Task Manager that erases."""
@@ -63,4 +78,5 @@ class Erasing:
         """Erases what tenants do not want to be kept longer, a bounded piece of it;
         True if more may wait. Safe in several processes at once."""
         erased = run(self._engine, _DUE, {"most": _MOST_DUE, "reason": "retention"})
-        return len(erased) >= _MOST_DUE
+        appended = run(self._engine, _APPENDED_DUE, {"most": _MOST_DUE})
+        return max(len(erased), len(appended)) >= _MOST_DUE

@@ -48,6 +48,17 @@ class DryRunModel(Answer):
     unknown: str | None = Field(description="why that cannot be known: no_worker, paused, ...")
 
 
+class DryRunQuota(Answer):
+    """Limits on what waits, and what is left of them now. A batch that does not fit is
+    not refused: its file is read on as there is room."""
+
+    queued_jobs: int | None
+    jobs_left: int | None
+    queued_tokens: int | None
+    tokens_left: int | None
+    fits: bool
+
+
 class DryRunReport(Answer):
     """What a batch would be. `max_tokens` are of completion, at most."""
 
@@ -58,7 +69,7 @@ class DryRunReport(Answer):
     max_tokens: int
     models: list[DryRunModel]
     predicted_s: float | None = Field(description="seconds until all would have ended, about")
-    quota: dict[str, Any] | None = Field(description="what the tenant's limits leave")
+    quota: DryRunQuota | None = Field(description="the tenant's limits; null if it has none")
     errors: list[BatchErrorAnswer] = Field(description="of the first refused lines")
 
 

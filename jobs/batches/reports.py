@@ -1,11 +1,12 @@
 """What a dry run finds out of a batch, line by line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jobs.batches.envelopes import Fault, TakenLine
 from jobs.batches.equals import digest_of
+from jobs.quotas.room import Room
 
 _MOST_ERRORS = 100
 
@@ -55,8 +56,9 @@ class Report:
         asked.prompt_tokens += job.prompt_tokens
         asked.max_tokens += job.max_tokens
 
-    def told(self, forecast: Forecast) -> dict[str, Any]:
-        """The report as the batch holds it; a model version's forecast beside its counts."""
+    def told(self, forecast: Forecast, room: Room | None) -> dict[str, Any]:
+        """The report as the batch holds it: a model version's forecast beside its counts,
+        and what the tenant's limits leave."""
         models = [
             {
                 "model": f"{asked.model}@{asked.version}",
@@ -67,16 +69,20 @@ class Report:
             }
             for asked in self._asked.values()
         ]
+        prompt_tokens = sum(asked.prompt_tokens for asked in self._asked.values())
+        max_tokens = sum(asked.max_tokens for asked in self._asked.values())
         times = [model["expected_s"] for model in models]
         return {
             "lines": self.lines,
             "refused": self.refused,
             "jobs": self.jobs,
-            "prompt_tokens": sum(model["prompt_tokens"] for model in models),
-            "max_tokens": sum(model["max_tokens"] for model in models),
+            "prompt_tokens": prompt_tokens,
+            "max_tokens": max_tokens,
             "models": models,
             "predicted_s": None if None in times else max(times, default=0.0),
-            "quota": None,
+            "quota": None
+            if room is None
+            else asdict(room) | {"fits": room.holds(self.jobs, prompt_tokens + max_tokens)},
             "errors": self._errors,
         }
 

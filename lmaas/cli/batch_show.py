@@ -54,6 +54,9 @@ def show_report(batch: Batch) -> None:
     shown.print(f"{'most tokens':<14}{report.get('max_tokens', 0)} of completion")
     left_s = report.get("predicted_s")
     shown.print(f"{'would take':<14}{duration(left_s) if left_s else 'not known'}")
+    if quota := report.get("quota"):
+        fits = "yes" if quota["fits"] else "no: it is read on as there is room"
+        shown.print(f"{'within limits':<14}{fits}")
     shown.print(f"{'refused':<14}{report.get('refused', 0)}")
     for error in report.get("errors") or ():
         shown.print(f"  line {error['line']}: {error['message']} ({error['code']})", markup=False)

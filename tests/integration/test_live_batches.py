@@ -20,6 +20,7 @@ from jobs.batches.endings import Ending, Place
 from jobs.batches.envelopes import TakenLine
 from jobs.batches.equals import digest_of
 from jobs.batches.names import batch_id
+from jobs.quotas import limits
 from jobs.states import Priority
 from tests.conditions import eventually
 from tests.integration.batch_bench import BatchBench, StopAfter, chat_line
@@ -255,6 +256,45 @@ def test_a_dry_run_that_is_stopped_begins_anew_and_counts_no_line_twice(bench: B
     assert model["unknown"]  # nothing works here
     assert value(bench.engine, "SELECT count(*) FROM jobs WHERE batch_id = :id",
                  id=batch_id(name)) == 0  # fmt: skip
+
+
+def test_a_dry_run_says_what_the_limits_of_its_tenant_leave(bench: BatchBench) -> None:
+    limits.change(bench.engine, "default", {"queued_jobs": 3, "queued_tokens": 10_000})
+    chore = BatchDryRuns(bench.engine, bench.door.services.settings, bench.contents)
+    told = []
+    for size in (2, 5):
+        lines = [chat_line(f"c{n}") for n in range(size)]
+        name = bench.create(bench.file(lines), dry_run=True)
+        while chore.piece(Event()) is MORE:
+            pass
+        told.append(bench.answer(name)["dry_run"]["quota"])
+    limits.change(bench.engine, "default", {"queued_jobs": None, "queued_tokens": None})
+    assert [quota["fits"] for quota in told] == [True, False]
+    assert (told[0]["queued_jobs"], told[0]["jobs_left"]) == (3, 3)
+
+
+def test_what_was_appended_goes_with_its_job_or_with_the_time_of_its_batch(
+    bench: BatchBench,
+) -> None:
+    name = bench.create(bench.file([chat_line("file")]), open=True)
+    bench.take_in()
+    more = "\n".join([chat_line("good"), chat_line("bad", model="nobody")])
+    bench.door.send("POST", f"/v1/batches/{name}/lines", data=more)
+    bench.door.send("POST", f"/v1/batches/{name}/close")
+    bench.done(name)
+    kept = "SELECT line FROM appended_lines WHERE batch_id = :id ORDER BY line"
+    assert [row.line for row in rows(bench.engine, kept, id=batch_id(name))] == [2, 3]
+    job = "SELECT job_id FROM batch_lines WHERE batch_id = :id AND custom_id = 'good'"
+    bench.door.manager.erase(bench.door.tenant_id, value(bench.engine, job, id=batch_id(name)))
+    assert [row.line for row in rows(bench.engine, kept, id=batch_id(name))] == [3]
+    with bench.engine.begin() as connection:
+        connection.execute(text("UPDATE tenants SET retain_results_s = 3600"))
+        connection.execute(text("UPDATE batches SET completed_at = now() - interval '2 hours' "
+                                "WHERE id = :id"), {"id": batch_id(name)})  # fmt: skip
+    bench.door.manager.erase_due()
+    assert rows(bench.engine, kept, id=batch_id(name)) == []
+    with bench.engine.begin() as connection:
+        connection.execute(text("UPDATE tenants SET retain_results_s = NULL"))
 
 
 def test_only_what_cannot_differ_is_equal() -> None:
