@@ -1,21 +1,42 @@
 """From the text in a path to a job of the tenant that asks."""
 
+from datetime import datetime
 from uuid import UUID
 
+from api.moments import moment
 from api.queries import JobListQuery, JobSelection
 from api.services import Services
 from jobs import job_views
 from jobs.batches.names import batch_id
+from jobs.content_errors import JobErased
 from jobs.errors import InvalidRequest, UnknownJob
 from jobs.job_views import JobFilter, JobView
 
 
 def found(services: Services, tenant_id: UUID, id: UUID) -> JobView:
-    """The job now. Raises `UnknownJob`, for somebody else's as for a missing one."""
+    """The job now. Raises `UnknownJob` and `JobErased`."""
+    view = in_ledger(services, tenant_id, id)
+    if view.erased_at is not None:
+        raise erased(view, view.erased_at)
+    return view
+
+
+def in_ledger(services: Services, tenant_id: UUID, id: UUID) -> JobView:
+    """The same, and an erased job too, without its content. Raises `UnknownJob`, for
+    somebody else's as for a missing one."""
     view = job_views.get(services.engine, tenant_id, id)
     if view is None:
         raise unknown(str(id))
     return view
+
+
+def erased(view: JobView, at: datetime) -> JobErased:
+    """The error that says so, and what the ledger still knows."""
+    return JobErased(
+        f"the content of job {view.id} was erased; GET /v1/jobs lists what is known of it",
+        param="job_id",
+        fields={"job_id": str(view.id), "status": view.state, "erased_at": moment(at)},
+    )
 
 
 def job_id_of(text: str) -> UUID:

@@ -6,8 +6,10 @@ from uuid import UUID
 from flask import request
 
 from api.services import Services
+from jobs.content_errors import JobNotEnded
 from jobs.envelopes import Idempotency
 from jobs.errors import InvalidRequest
+from jobs.job_views import JobView
 
 _LONGEST_KEY = 255
 
@@ -32,3 +34,14 @@ def cancel(services: Services, tenant_id: UUID, job_id: UUID) -> None:
         services.hints.tell_cancelled(job_id)
     elif done is not None:
         services.hints.tell_finished([job_id])
+
+
+def erase(services: Services, view: JobView) -> None:
+    """Erases a job's content, and what may be left of its stream. Raises `JobNotEnded`."""
+    if not view.is_terminal:
+        raise JobNotEnded(
+            f"job {view.id} is {view.state}; cancel it first (POST /v1/jobs/{view.id}/cancel), "
+            "and delete it when it has ended"
+        )
+    services.task_manager.erase(view.tenant_id, view.id)
+    services.hints.forget_tokens(view.id)

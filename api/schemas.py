@@ -21,6 +21,10 @@ class ErrorDetail(Answer):
     earliest_finish: str | None = Field(
         default=None, description="of `deadline_unmeetable` alone: when it could end"
     )
+    limit: str | None = Field(default=None, description="of 429 alone: the limit's name")
+    job_id: str | None = Field(default=None, description="of `job_erased` alone")
+    status: State | None = Field(default=None, description="of `job_erased` alone: how it ended")
+    erased_at: str | None = Field(default=None, description="of `job_erased` alone")
 
 
 class ErrorAnswer(Answer):
@@ -63,10 +67,21 @@ class JobAnswer(Answer):
     replay_of: str | None = Field(description="the finished job whose input this one repeats")
     batch: str | None = Field(description="the batch whose line it is")
     cancel_requested: bool
+    erased_at: str | None = Field(
+        description="since then metadata, result and error message are gone; only in lists"
+    )
     result: Result | None
     error: ErrorDetail | None
     timings: Timings
     urls: JobUrls
+
+
+class JobDeleted(Answer):
+    """The job's content is gone; what it was, how it ended and what it used is not."""
+
+    id: str
+    object: Literal["job"]
+    deleted: Literal[True]
 
 
 class JobList(Answer):
@@ -105,6 +120,7 @@ class KeyAnswer(Answer):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    last_used_at: str | None = Field(description="give or take a minute")
     key: str | None = None
 
 

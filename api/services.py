@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from api.auth import Authenticator
+from api.batch_hub import BatchHub
+from api.key_uses import KeyUses
 from api.streams import StreamHub
 from api.transfers import Transfers
 from api.waiting import Notifier
@@ -30,9 +32,13 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
-    webhooks: Endpoints
+    key_uses: KeyUses
+    # For tenants with limits: what is counted there may be forgotten in a crash.
+    counting: Engine
+    batches: BatchHub
     contents: Contents
     transfers: Transfers
+    webhooks: Endpoints
 
 
 def open_services(settings: Settings) -> Services:
@@ -40,8 +46,12 @@ def open_services(settings: Settings) -> Services:
     engine = open_engine(settings, application="lmaas-web", connections=12)
     streams = StreamHub(engine, settings)
     streams.start()
+    batches = BatchHub(engine)
+    batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
+    uses = KeyUses(engine)
+    uses.start()
     return Services(
         settings=settings,
         engine=engine,
@@ -50,8 +60,13 @@ def open_services(settings: Settings) -> Services:
         notifier=notifier,
         streams=streams,
         hints=Hints(settings),
-        authenticator=Authenticator(engine),
-        webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
+        authenticator=Authenticator(engine, uses.note),
+        key_uses=uses,
+        counting=open_engine(
+            settings, application="lmaas-web-quotas", connections=4, durable=False
+        ),
+        batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),
+        webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
     )

@@ -1,42 +1,37 @@
-"""`python -m api.tenants`: who there is, and how a busy model is shared between them.
+"""`python -m api.tenants`: tenants, what they may, keep and used, and the audit log.
 
-For whoever runs the installation; a tenant's own keys cannot change its weight.
+For whoever runs the installation; a tenant's own keys change none of this but its keys.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
-from sqlalchemy import Engine
 
+from api.operator_commands import database, keys_commands
+from api.operator_policies import limits_command, retain_command
+from api.operator_reports import audit_command, usage_command
 from jobs import tenants
-from jobs.database import open_engine
-from jobs.errors import LmaasError
-from jobs.settings import load
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    try:
-        engine = open_engine(load(), application="lmaas-tenants", connections=1)
-        yield engine
-        engine.dispose()
-    except LmaasError as error:
-        sys.exit(error.message)
 
 
 @click.group()
 def main() -> None:
-    """List tenants and set their weights."""
+    """Tenants: shares, limits, retention, keys, usage, and the audit log."""
 
 
 @main.command("ls")
 def list_() -> None:
     """Name, weight and id of every tenant."""
-    with _database() as engine:
+    with database() as engine:
         for tenant in tenants.list_tenants(engine):
             click.echo(f"{tenant.name}\t{tenant.weight:g}\t{tenant.id}")
+
+
+@main.command()
+@click.argument("name")
+def add(name: str) -> None:
+    """Make a tenant, and print its id; one that is there stays as it is."""
+    if not 0 < len(name) <= 64 or not name.isprintable():
+        raise click.BadParameter("a tenant's name has 1 to 64 printable characters")
+    with database() as engine:
+        click.echo(str(tenants.ensure(engine, name)))
 
 
 @main.command()
@@ -44,11 +39,13 @@ def list_() -> None:
 @click.argument("value", type=click.FloatRange(0.001, 1000))
 def weight(name: str, value: float) -> None:
     """Give a tenant that many times the share of one with weight 1."""
-    with _database() as engine:
-        if not tenants.set_weight(engine, name, value):
-            sys.exit(f"there is no tenant {name!r}; `python -m api.tenants ls` shows all")
+    with database() as engine:
+        tenants.set_weight(engine, name, value)
     click.echo(f"{name} has weight {value:g} from the next release on")
 
+
+for command in (limits_command, retain_command, keys_commands, usage_command, audit_command):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

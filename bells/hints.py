@@ -14,12 +14,14 @@ from uuid import UUID
 
 from redis import Redis
 
+from bells import token_stream
 from bells.connections import REDIS_FAULTS, Breaker, listening_client, quick_client
 from jobs.settings import Settings
 
 DISPATCHER = "lmaas:hint:dispatcher"
 FINISHED = "lmaas:finished"
 CANCELLED = "lmaas:cancelled"
+_ERASED = "lmaas:erased"  # no channel: what is to be deleted
 _MOST_HINTS = 1_000
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,10 @@ class Hints:
         """Makes the job's worker look at its cancel flag now."""
         self._put(CANCELLED, [str(job_id)])
 
+    def forget_tokens(self, job_id: UUID) -> None:
+        """Takes a job's token stream away, if there is one still."""
+        self._put(_ERASED, [token_stream.key(job_id)])
+
     def ping(self) -> bool:
         """Whether Redis answers; 0.1 s at most."""
         return bool(self._breaker.attempt(self._redis.ping))
@@ -73,6 +79,8 @@ class Hints:
             if name == DISPATCHER:
                 pipeline.lpush(name, *words)
                 pipeline.ltrim(name, 0, _MOST_HINTS - 1)
+            elif name == _ERASED:
+                pipeline.delete(*words)
             else:
                 pipeline.publish(name, " ".join(words))
         pipeline.execute()

@@ -6,6 +6,7 @@ time, in several processes at once. One that takes minutes delays no other.
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from jobs.errors import DatabaseUnavailable
 
 # More of the same waits.
 MORE = object()
+_LONGEST_PAUSE_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,20 @@ def work(chores: list[Chore], stopping: threading.Event) -> None:
 
 
 def _repeat(chore: Chore, stopping: threading.Event) -> None:
+    failures = 0
     while not stopping.is_set():
         more: object = None
         try:
             more = chore.run(stopping)
+            failures = 0
         except DatabaseUnavailable as error:
             log.warning("%s: %s", chore.name, error.message)
+        except Exception as error:  # noqa: BLE001 - a bug that one row brings out ends no other chore
+            failures += 1
+            # Without its message, which may quote what a client wrote.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.critical("the chore %r failed %d times in a row: %s at\n%s",
+                         chore.name, failures, type(error).__name__, where)  # fmt: skip
+            stopping.wait(min(_LONGEST_PAUSE_S, 2.0**failures))
         if more is not MORE:
             stopping.wait(chore.every_s)

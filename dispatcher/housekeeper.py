@@ -11,16 +11,23 @@ import threading
 from sqlalchemy import Engine
 
 from dispatcher import chores
+from dispatcher.batch_dry_runs import BatchDryRuns
 from dispatcher.batch_intake import BatchIntake
 from dispatcher.batch_outputs import BatchOutputs, end_lines
+from dispatcher.batch_retries import BatchRetries
+from dispatcher.batch_steering import hold_strays, settle_lines
 from dispatcher.chores import Chore
+from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
+from dispatcher.upkeep import erase_results, keep_files
 from dispatcher.webhook_delivery import LOOK_EVERY_S, WebhookDelivery, tidy
 from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
+from jobs.quotas import folding
 from jobs.settings import Settings, load
+from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
 
 log = logging.getLogger(__name__)
@@ -28,14 +35,22 @@ log = logging.getLogger(__name__)
 
 def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     """What this process does; each line is one kind of work."""
-    contents = open_contents(settings)
+    contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
-        Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
-        Chore("webhook log", 60.0, lambda _: tidy(engine)),
+        Chore("quotas", 1.0, lambda stopping: folding.fold_due(engine, stopping)),
+        Chore("deleted-models", 1.0, lambda _: finish_deletions(engine, settings)),
+        Chore("files", 30.0, lambda _: keep_files(engine, contents)),
+        Chore("retention", 60.0, lambda _: erase_results(manager)),
         Chore("batch intake", 0.5, BatchIntake(engine, settings, contents).piece),
         Chore("batch ends", 0.5, lambda _: end_lines(engine)),
         Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),
+        Chore("batch steering", 0.5, lambda _: settle_lines(engine)),
+        Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
+        Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
+        Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
+        Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
+        Chore("webhook log", 60.0, lambda _: tidy(engine)),
     ]
 
 

@@ -14,11 +14,13 @@ from files_store.loose import content_key
 from files_store.stored_file import StoredFile, file_id, file_name, unknown
 from jobs.content_errors import FileGone, FileLost
 from jobs.database import run, transact
+from jobs.envelopes import Idempotency
 from jobs.failpoints import reach
+from jobs.idempotency import claim
 from jobs.ids import new_id
 
 __all__ = [
-    "Page", "StoredFile", "create", "delete", "expire", "file_id", "file_name", "get", "keep",
+    "Page", "StoredFile", "create", "delete", "file_id", "file_name", "get", "keep",
     "list_files", "read",
 ]  # fmt: skip
 
@@ -50,7 +52,7 @@ _NEWEST_FIRST = text(_LIST.format(than="<", order="DESC"))
 _OLDEST_FIRST = text(_LIST.format(than=">", order="ASC"))
 
 # What a client wrote goes: the bytes, their sum, the name. The tombstone stays.
-_ERASE = """
+ERASE = """
 ), erased AS (
   UPDATE files SET erased_at = clock_timestamp(), filename = '', sha256 = NULL
   FROM chosen WHERE files.id = chosen.id AND erased_at IS NULL
@@ -67,15 +69,7 @@ SELECT tenant_id, content_id FROM erased
 _DELETE = text(f"""
 WITH chosen AS (
   SELECT id FROM files WHERE id = :id AND tenant_id = :tenant_id
-{_ERASE}""")  # noqa: S608 - only constants are joined
-
-_EXPIRE = text(f"""
-WITH chosen AS MATERIALIZED (
-  SELECT id FROM files WHERE erased_at IS NULL AND expires_at <= clock_timestamp()
-  ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED
-{_ERASE}""")  # noqa: S608 - only constants are joined
-
-_MOST_EXPIRED = 100
+{ERASE}""")  # noqa: S608 - only constants are joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +119,24 @@ def keep(
     filename: str,
     expires_after_s: float | None,
     id: UUID | None = None,
+    key: Idempotency | None = None,
 ) -> StoredFile:
-    """Makes a closed draft a file, within the block of the draft."""
-    id = id or new_id()
+    """Makes a closed draft a file, within its block; or finds the file of the same key."""
+    wanted = id or new_id()
+
+    def work(connection: Connection) -> UUID:
+        owner = wanted if key is None else claim(connection, tenant_id, key, wanted)
+        if owner == wanted:
+            insert(
+                connection, made, id=wanted, tenant_id=tenant_id, purpose=purpose,
+                filename=filename, expires_after_s=expires_after_s,
+            )  # fmt: skip
+        return owner
+
     reach("files.keeping")
-    transact(
-        engine,
-        lambda connection: insert(
-            connection, made, id=id, tenant_id=tenant_id, purpose=purpose, filename=filename,
-            expires_after_s=expires_after_s,
-        ),
-    )  # fmt: skip
+    kept_id = transact(engine, work)
     reach("files.kept")
-    return get(engine, tenant_id, id)
+    return get(engine, tenant_id, kept_id)
 
 
 def insert(connection: Connection, made: Draft, **fields: Any) -> None:
@@ -203,11 +202,3 @@ def delete(engine: Engine, contents: Contents, tenant_id: UUID, file_id: UUID) -
     get(engine, tenant_id, file_id)
     erased = run(engine, _DELETE, {"id": file_id, "tenant_id": tenant_id})
     loose.take_away(engine, contents, erased)
-
-
-def expire(engine: Engine, contents: Contents) -> bool:
-    """Erases files whose time is over, a bounded piece of them; True if more may
-    wait. Safe in several processes at once."""
-    erased = run(engine, _EXPIRE, {"most": _MOST_EXPIRED})
-    loose.take_away(engine, contents, erased)
-    return len(erased) >= _MOST_EXPIRED

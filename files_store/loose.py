@@ -75,8 +75,9 @@ def drop(engine: Engine, contents: Contents, content_id: UUID) -> None:
         log.warning("bytes of %s stay for the sweep: %s", content_id, error.message)
 
 
-def take_away(engine: Engine, contents: Contents, doomed: Iterable[tuple[UUID, UUID]]) -> None:
-    """Deletes doomed bytes (tenant, content), then their lines."""
+def take_away(engine: Engine, contents: Contents, doomed: Iterable[tuple[UUID, UUID]]) -> int:
+    """Deletes doomed bytes (tenant, content), then their lines; how many. What the
+    storage does not delete now stays for the sweep."""
     gone = []
     for tenant_id, content_id in doomed:
         try:
@@ -86,11 +87,12 @@ def take_away(engine: Engine, contents: Contents, doomed: Iterable[tuple[UUID, U
             log.warning("bytes of %s stay for the sweep: %s", content_id, error.message)
     if gone:
         run(engine, _FORGET, {"ids": gone})
+    return len(gone)
 
 
 def sweep(engine: Engine, contents: Contents, writing_s: float = WRITING_S) -> bool:
     """Takes away what is doomed and what was begun too long ago, a bounded piece
     of it; True if more may wait. Safe in several processes at once."""
     due = run(engine, _DUE, {"most": _MOST, "writing_s": writing_s})
-    take_away(engine, contents, ((row.tenant_id, row.id) for row in due))
-    return len(due) >= _MOST
+    # A storage that is away is not asked again at once.
+    return take_away(engine, contents, ((row.tenant_id, row.id) for row in due)) >= _MOST

@@ -1,5 +1,7 @@
 """Errors of files and of content that was erased; a branch of the tree in `jobs.errors`."""
 
+from collections.abc import Mapping
+
 from jobs.errors import InvalidRequest, LmaasError
 
 
@@ -57,3 +59,21 @@ class TooManyTransfers(LmaasError):
 
     code = "too_many_transfers"
     retryable = True
+
+
+class JobErased(LmaasError):
+    """The job's content was erased; its row in the ledger stays."""
+
+    code = "job_erased"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.fields = fields or {}
+
+
+class JobNotEnded(LmaasError):
+    """The job waits or runs; only one that has ended can be erased."""
+
+    code = "job_not_ended"

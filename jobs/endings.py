@@ -9,6 +9,8 @@ _DEFAULT_MESSAGE = {
     "expired_in_queue": "the job waited longer than its expires_after; it was not started",
     "deadline_exceeded": "the job's deadline passed before it had ended",
     "worker_lost": "the workers that ran this job lost their leases too often",
+    "model_deleted": "the model version that this job was pinned to was deleted; submit it again "
+    "for a version that is there (GET /v1/models)",
     "poisonous": "this job was alone in the engine each time its worker died; it is kept as a "
     "dead letter and not tried again (`lmaas dead show ID`)",
 }

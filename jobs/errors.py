@@ -3,7 +3,8 @@
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
-Errors of files and of erased content stand in `jobs/content_errors.py`.
+Errors of files and of erased content stand in `jobs/content_errors.py`, those of tenants
+and their limits in `jobs/tenant_errors.py`.
 """
 
 from datetime import datetime
@@ -76,6 +77,12 @@ class UnknownResponse(LmaasError):
     code = "response_not_found"
 
 
+class UnknownPreviousResponse(InvalidRequest):
+    """No such response of /v1/responses to go on from, for this tenant."""
+
+    code = "previous_response_not_found"
+
+
 class UnknownBatch(LmaasError):
     """No such batch for this tenant."""
 
@@ -124,6 +131,18 @@ class ModelRefused(LmaasError):
     """A model's files failed a check of the Model Store."""
 
     code = "model_refused"
+
+
+class ModelInUse(LmaasError):
+    """A model version cannot be deleted: a name or jobs need it."""
+
+    code = "model_in_use"
+
+
+class ModelDeleted(LmaasError):
+    """The model version that a waiting job was pinned to was deleted."""
+
+    code = "model_deleted"
 
 
 class ModelCorrupt(LmaasError):

@@ -8,10 +8,12 @@ stands at exactly one line of the code; a test compares the two.
 import itertools
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 POINTS: dict[str, str] = {
     "web.submitting": "a checked job is about to be sent to Postgres",
@@ -22,6 +24,7 @@ POINTS: dict[str, str] = {
     "dispatcher.releasing": "a tick is about to mark rows as released",
     "dispatcher.released": "rows are released and committed, their bell not yet rung",
     "dispatcher.ringing": "a bell is about to be published",
+    "batches.gathered": "the file of retried lines is there, the batch does not name it",
     "batches.taking": "a chunk of lines is about to be sent to Postgres",
     "batches.taken": "a chunk of lines is committed, nobody told",
     "batches.writing": "a piece of an output file was made, not yet written",
@@ -60,11 +63,20 @@ def _hang() -> None:
     threading.Event().wait()
 
 
+def _starve() -> None:
+    """Takes away all memory that the process does not have yet, and asks for some."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    bytearray(1 << 30)
+
+
 ACTIONS: dict[str, Callable[[], None]] = {
     "kill": _kill,
     "stop": _stop,
     "error": _error,
     "hang": _hang,
+    "starve": _starve,
 }
 
 

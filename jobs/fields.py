@@ -13,13 +13,18 @@ def storable(text: str) -> str:
     # surrogates on the way in, Python callers may still carry them.
     if "\x00" in text:
         raise ValueError("contains NUL (U+0000), which cannot be stored; remove it")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("contains a lone surrogate (half of a UTF-16 pair), which is not text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            told = "contains a lone surrogate (half of a UTF-16 pair), which is not text"
+            raise ValueError(told) from None
     return text
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)]
 FilledText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable)]
+TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 ShortText = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)]
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 
 from jobs.choices import Choice, choices
 from jobs.database import run
@@ -17,12 +17,12 @@ COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
        j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
-       j.deadline, j.replay_of, j.batch_id, i.labels
+       j.deadline, j.replay_of, j.batch_id, coalesce(i.labels, jsonb_build_object()) AS labels
 """
 
 _GET = text(f"""
-{COLUMNS}, r.text, r.error_message, r.details
-FROM jobs j JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
+{COLUMNS}, r.text, r.error_message, r.details, j.erased_at
+FROM jobs j LEFT JOIN job_inputs i ON i.job_id = j.id LEFT JOIN job_results r ON r.job_id = j.id
 WHERE j.id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -40,19 +40,23 @@ MATCHES = """
          WHERE e.job_id = jobs.id AND e.worker_id = :worker))
 """
 
+
 # The page is picked from the narrow table before anything is joined to it.
-_PAGE = f"""
+def _page(of: str) -> TextClause:
+    return text(f"""
 WITH page AS MATERIALIZED (
   SELECT id FROM jobs WHERE tenant_id = :tenant_id
-    AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES} AND {{of}}
+    AND (CAST(:before AS uuid) IS NULL OR id < :before) AND {MATCHES} AND {of}
   ORDER BY id DESC LIMIT :limit
 )
-{COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details
-FROM page JOIN jobs j ON j.id = page.id JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
-"""  # noqa: S608 - only constants are joined
-_LIST = text(_PAGE.format(of="true"))
+{COLUMNS}, NULL AS text, NULL AS error_message, NULL AS details, j.erased_at
+FROM page JOIN jobs j ON j.id = page.id LEFT JOIN job_inputs i ON i.job_id = j.id ORDER BY j.id DESC
+""")  # noqa: S608 - only constants are joined
+
+
+_LIST = _page("true")
 # By the index of the batch: its jobs may lie far back among the tenant's.
-_LIST_OF_BATCH = text(_PAGE.format(of="batch_id = :batch"))
+_LIST_OF_BATCH = _page("batch_id = :batch")
 
 _ATTEMPTS = text("""
 SELECT attempt, worker_id, started_at, ended_at, outcome, reason
@@ -113,6 +117,7 @@ class JobView:
     text: str | None
     error_message: str | None
     details: dict[str, Any] | None = None
+    erased_at: datetime | None = None
 
     @property
     def choices(self) -> list[Choice]:

@@ -45,6 +45,9 @@ class TenantRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     # Its share of a busy model, beside the others'.
     weight: Mapped[float] = mapped_column(Double, server_default="1")
+    # How long results and files are kept; null for ever.
+    retain_results_s: Mapped[int | None] = mapped_column(BigInteger)
+    retain_files_s: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (CheckConstraint("weight > 0", name="weight_positive"),)
 
@@ -63,6 +66,8 @@ class KeyRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Give or take a minute (`api.key_uses`).
+    last_used_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class JobRecord(Base):
@@ -119,6 +124,8 @@ class JobRecord(Base):
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
     finish_reason: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
+    # Its input and result are gone; the rest of it stays.
+    erased_at: Mapped[datetime | None] = mapped_column(Moment)
 
     __table_args__ = (
         CheckConstraint(
@@ -126,6 +133,10 @@ class JobRecord(Base):
             name="state_known",
         ),
         CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="running_has_worker"),
+        CheckConstraint(
+            "erased_at IS NULL OR state IN ('succeeded','failed','cancelled','expired')",
+            name="erased_has_ended",
+        ),
         Index("ix_jobs_waiting", "model", "version", "tenant_id", "priority", "rank",
               postgresql_where=text("state = 'queued' AND released_at IS NULL AND NOT held")),
         Index("ix_jobs_released", "model", "version", "turn",
@@ -140,6 +151,8 @@ class JobRecord(Base):
         Index("ix_jobs_held", "batch_id", postgresql_where=text("held AND state = 'queued'")),
         Index("ix_jobs_tenant", "tenant_id", "id"),
         Index("ix_jobs_tenant_state", "tenant_id", "state", "id"),
+        Index("ix_jobs_not_erased", "tenant_id", "finished_at",
+              postgresql_where=text("finished_at IS NOT NULL AND erased_at IS NULL")),
         Index("ix_jobs_replay_of", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
     )  # fmt: skip
 

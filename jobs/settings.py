@@ -152,15 +152,15 @@ class Settings(BaseSettings):
     flower_basic_auth: SecretStr | None = None
 
     @property
+    def files_url(self) -> str:
+        """Where the contents of files lie; a folder or an fsspec URL."""
+        return self.files or str((self.store / "files").absolute())
+
+    @property
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of `webhook_private`."""
         given = filter(None, self.webhook_private.split(","))
         return tuple(ip_network(network.strip()) for network in given)
-
-    @property
-    def files_url(self) -> str:
-        """Where the contents of files lie; a folder or an fsspec URL."""
-        return self.files or str((self.store / "files").absolute())
 
     @property
     def models_folder(self) -> Path:

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from jobs import replays, statements, worker_statements
-from jobs.batches import line_jobs
-from jobs.batches.envelopes import Chunk
+from jobs import deletions, replays, statements, worker_statements
+from jobs.audit import Actor
+from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
     Accepted,
@@ -26,6 +26,7 @@ from jobs.envelopes import (
     Outcome,
     Released,
 )
+from jobs.erasure import Erasing
 from jobs.errors import IdempotencyConflict
 from jobs.job_views import JobFilter
 from jobs.outcome_columns import columns
@@ -38,13 +39,13 @@ MAX_CRASHES = 3
 # And whatever ends its leases, a job is not begun without end.
 MOST_ATTEMPTS = 25
 
-
 # Between two attempts after an error: doubled each time, give or take a half.
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 
 
-class TaskManager:
-    """See the module. All methods raise `DatabaseUnavailable` when Postgres is away."""
+class TaskManager(TaskLines, Erasing):
+    """See the module, and `TaskLines` for lines of batches. All methods raise
+    `DatabaseUnavailable` when Postgres is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -81,35 +82,27 @@ class TaskManager:
             )
         return UUID(str(known.job_id))
 
-    def submit_many(self, chunk: Chunk, lease_s: float) -> bool:
-        """Accepts the lines of a batch, and how far its file is read with them, all or
-        none. False, and nothing is added, if the batch is no longer held by who read
-        them, has another status, or has them already."""
-        return line_jobs.submit(self._engine, chunk, lease_s)
-
-    def cancel_lines(self) -> tuple[list[UUID], bool]:
-        """Cancels a bounded number of the lines of batches that are being cancelled;
-        returns which, and whether there may be more. Safe in several processes at once."""
-        return line_jobs.cancel(self._engine)
-
-    def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
+    def replay(
+        self, tenant_id: UUID, job_id: UUID, client_address: str, by: Actor | None = None
+    ) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or
         None if there is no such job of this tenant that has ended."""
-        return replays.replay_one(self._engine, tenant_id, job_id, client_address)
+        return replays.replay_one(self._engine, tenant_id, job_id, client_address, by)
 
     def replay_many(
-        self, tenant_id: UUID, wanted: JobFilter, client_address: str, *, dry: bool
-    ) -> Sequence[Replay]:
+        self, tenant_id: UUID, wanted: JobFilter, client_address: str, *,
+        dry: bool, by: Actor | None = None,
+    ) -> Sequence[Replay]:  # fmt: skip
         """The same for the jobs that a filter means (`jobs.replays`)."""
         return transact(
-            self._engine, lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry)
+            self._engine,
+            lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry, by=by),
         )
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
         """Asks for the end of a job: `cancelled` if it was waiting, then it is
         over; `cancel_requested` if it runs; `None` if there was nothing to do."""
-        values = {"id": job_id, "tenant_id": tenant_id}
-        rows = run(self._engine, statements.CANCEL, values)
+        rows = run(self._engine, statements.CANCEL, {"id": job_id, "tenant_id": tenant_id})
         return str(rows[0].kind) if rows else None
 
     def release(
@@ -183,6 +176,10 @@ class TaskManager:
     def expire(self) -> list[UUID]:
         """Ends waiting jobs whose time is over. Safe in several processes at once."""
         return [row.id for row in run(self._engine, statements.EXPIRE, {})]
+
+    def fail_deleted(self, model: str, version: int) -> list[UUID]:
+        """Ends some waiting jobs of a deleted model version (`jobs.deletions`)."""
+        return deletions.fail_waiting(self._engine, model, version)
 
     def held(self, worker_id: UUID) -> dict[UUID, HeldRow]:
         """The jobs that this worker holds, as Postgres sees it."""

@@ -8,8 +8,10 @@ from sqlalchemy import text
 from jobs.shares.statements import settled
 from jobs.webhooks.announcements import announced_jobs
 
+# A job that generates nothing says nothing about the time of a token.
 _SERVICE_S = (
-    "CASE state WHEN 'succeeded' THEN extract(epoch FROM finished_at - started_at)::float8 END"
+    "CASE WHEN state = 'succeeded' AND max_tokens > 0 "
+    "THEN extract(epoch FROM finished_at - started_at)::float8 END"
 )
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows

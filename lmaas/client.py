@@ -2,19 +2,23 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from lmaas import reading
 from lmaas.address import find_address
-from lmaas.answers import Attempt, Job, MapResult, Replay, Result
+from lmaas.answers import Attempt, Job, Replay, Result
+from lmaas.batches import Batches
+from lmaas.embedding import Embedding
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
+from lmaas.files import Files
 from lmaas.keys import Keys
-from lmaas.mapping import map_jobs
+from lmaas.maps import Maps
 from lmaas.overview import Overview
+from lmaas.tenant import Tenant
 from lmaas.transport import Transport
 from lmaas.webhooks import Webhooks
 
@@ -22,13 +26,13 @@ _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Overview):
+class Client(Embedding, Overview, Tenant, Maps):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
-    this checkout wrote down. A request that meets no server, 429 or 503 is
-    tried again for up to `patience_s`; a submit carries an idempotency key,
-    so that trying again never makes a second job.
+    this checkout wrote down. A request that meets no server or 503 is tried again
+    for up to `patience_s`, one that meets a limit (429) for four times as long; a
+    submit carries an idempotency key, so that trying again never makes a second job.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class Client(Overview):
         address = find_address(base_url, api_key)
         self._transport = Transport(address.url, address.api_key, patience_s=patience_s)
         self.keys = Keys(self._transport)
+        self.files = Files(self._transport)
+        self.batches = Batches(self._transport)
         self.webhooks = Webhooks(self._transport)
 
     @property
@@ -141,6 +147,11 @@ class Client(Overview):
         job_id = job.id if isinstance(job, Job) else job
         return reading.read_job(self._transport.request("POST", f"/v1/jobs/{_id(job_id)}/cancel"))
 
+    def erase(self, job: str | Job) -> None:
+        """Erases the input and the result of a job that has ended."""
+        job_id = job.id if isinstance(job, Job) else job
+        self._transport.request("DELETE", f"/v1/jobs/{_id(job_id)}")
+
     def attempts(self, job: str | Job) -> list[Attempt]:
         """What ran of a job, where, and how each attempt ended."""
         job_id = job.id if isinstance(job, Job) else job
@@ -180,29 +191,6 @@ class Client(Overview):
             if not body.get("next_cursor"):
                 return
             query["cursor"] = body["next_cursor"]
-
-    def map(
-        self,
-        items: Iterable[object],
-        *,
-        model: str,
-        task: str | None = None,
-        in_flight: int = 64,
-        progress: bool = True,
-        ordered: bool = True,
-        **options: Any,
-    ) -> Iterator[MapResult]:
-        """Runs one job per item, at most `in_flight` at once; the iterable may be endless.
-
-        An item is a prompt, a list of messages, or an `input` object; with
-        `task="chat"` a text is the user's message. An item that fails yields
-        a `MapResult` with its error and stops no other. `options` are those
-        of `submit`. Leaving the loop early cancels what is in flight.
-        """
-        if not 1 <= in_flight <= 1024:
-            raise BadUsage(f"in_flight={in_flight} is not between 1 and 1024")
-        options = {"model": model, "task": task, **options}
-        return map_jobs(self, items, options, in_flight, progress=progress, ordered=ordered)
 
 
 def _id(text: str) -> str:

@@ -10,7 +10,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +19,38 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lmaas.answers import Job, MapResult
-from lmaas.envelope import from_item
-from lmaas.errors import LmaasError, ServerUnreachable, WaitTimeout
+from lmaas.errors import BadUsage, LmaasError, ServerUnreachable, WaitTimeout
+from lmaas.map_journal import Journal
 
 if TYPE_CHECKING:
     from lmaas.client import Client
 
 _POLL_S = 20.0
 _LAST_S = 5.0
+# Jobs of one item that earlier runs left behind without a result.
+_MOST_LEFT_BEHIND = 100
+
+# From an item to the arguments of `submit`.
+Asks = Callable[[object], dict[str, object]]
 
 
 class _Crew:
     """The threads and what they share."""
 
     def __init__(
-        self, client: Client, items: Iterable[object], options: Mapping[str, Any], in_flight: int
+        self,
+        client: Client,
+        items: Iterable[object],
+        asks: Asks,
+        options: Mapping[str, Any],
+        in_flight: int,
+        journal: Journal | None,
     ) -> None:
         self._client = client
         self._items = enumerate(items)
+        self._asks = asks
         self._options = dict(options)
+        self._journal = journal
         self._taking = threading.Lock()
         # Done results that nobody has taken count too: an endless input must
         # not fill the memory behind one slow item.
@@ -72,7 +86,10 @@ class _Crew:
     def _run(self, index: int, item: object) -> MapResult:
         job: Job | None = None
         try:
-            job = self._client.submit(**{**self._options, **from_item(item)})
+            wish = {**self._options, **self._asks(item)}
+            if self._journal and (known := self._journal.recall(index, wish)):
+                return MapResult(index, item, known, None)
+            job = self._submit(index, wish)
             self._open[index] = job
             if self.stopped.is_set():
                 self._client.cancel(job)  # too late for the list that `stop` went through
@@ -80,11 +97,25 @@ class _Crew:
                 job = self._poll(job)
             if not job.ended:
                 raise WaitTimeout(f"nobody waits for job {job.id} any more")
-            return MapResult(index, item, self._client.result(job), None, job)
+            result = self._client.result(job)
+            if self._journal:
+                self._journal.note(index, wish, result)
+            return MapResult(index, item, result, None, job)
         except LmaasError as error:
             return MapResult(index, item, None, error, job)
         finally:
             self._open.pop(index, None)
+
+    def _submit(self, index: int, wish: dict[str, Any]) -> Job:
+        """The item's job; one that an earlier run began, if it came to something."""
+        if self._journal is None:
+            return self._client.submit(**wish)
+        for attempt in range(_MOST_LEFT_BEHIND):
+            key = self._journal.key(index, wish, attempt)
+            job = self._client.submit(**{**wish, "idempotency_key": key})
+            if not job.ended or (job.result is not None and job.status == "succeeded"):
+                return job
+        raise BadUsage(f"item {index} failed in {_MOST_LEFT_BEHIND} runs; use another journal")
 
     def _poll(self, job: Job) -> Job:
         seen = self._client.get(job.id, wait_s=_POLL_S)
@@ -111,18 +142,22 @@ class _Crew:
 def map_jobs(
     client: Client,
     items: Iterable[object],
+    asks: Asks,
     options: Mapping[str, Any],
     in_flight: int,
     *,
     progress: bool,
     ordered: bool,
+    journal: Journal | None,
 ) -> Iterator[MapResult]:
     """See `Client.map`."""
     total = length_hint(items, -1)
     bar = _bar(shown=progress)
-    with bar:
+    with ExitStack() as closing, bar:
+        if journal is not None:
+            closing.enter_context(journal)
         row = bar.add_task("jobs", total=total if total >= 0 else None)
-        crew = _Crew(client, items, options, in_flight)
+        crew = _Crew(client, items, asks, options, in_flight, journal)
         try:
             for result in _collect(crew, ordered=ordered):
                 crew.room.release()

@@ -7,6 +7,7 @@ import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
+import jobs.tenant_records
 import jobs.webhooks.records
 import jobs.worker_records
 import models_store.records
@@ -19,6 +20,7 @@ TABLES_FROM = (
     jobs.records,
     jobs.shares.records,
     jobs.webhooks.records,
+    jobs.tenant_records,
     jobs.worker_records,
     models_store.records,
 )

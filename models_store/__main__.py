@@ -19,7 +19,7 @@ from jobs import settings
 from jobs.database import open_engine, transact
 from jobs.errors import LmaasError
 from models_store import aliases as alias_names
-from models_store import catalog, echo, importer
+from models_store import catalog, deletion, echo, importer
 from models_store.catalog import ModelVersion
 
 T = TypeVar("T")
@@ -86,6 +86,22 @@ def alias_command(alias: str, model: str, as_json: bool) -> None:
         )
     )
     _show(moved, as_json=as_json)
+
+
+@main.command("rm")
+@click.argument("version", metavar="NAME@VERSION")
+@click.option("--end-jobs", is_flag=True, help="Fail the jobs that wait for it.")
+def remove_command(version: str, *, end_jobs: bool) -> None:
+    """Delete a version: nothing names it any more; its files go when no job needs them."""
+    gone = _run(
+        lambda engine: transact(
+            engine, lambda connection: deletion.delete(connection, version, end_jobs=end_jobs)
+        )
+    )
+    click.echo(
+        f"{gone.reference} is deleted; stop the workers that host it. The housekeeper removes its "
+        "files when no job needs them; importing the same files again brings it back"
+    )
 
 
 def _import(engine: Engine, folder: Path, name: str, aliases: tuple[str, ...]) -> ModelVersion:

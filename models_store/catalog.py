@@ -6,17 +6,15 @@ Every function works in the caller's transaction.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from sqlalchemy import Connection, Row, Select, Text, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from jobs.errors import UnknownModel
+from models_store.model_config import EngineName
 from models_store.names import parse_reference
 from models_store.records import ModelAliasRecord, ModelVersionRecord
-
-EngineName = Literal["lm", "echo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,8 @@ class ModelVersion:
     sha256: str
     size_bytes: int
     created_at: datetime
+    deleted_at: datetime | None = None
+    erased_at: datetime | None = None
     aliases: tuple[str, ...] = ()
 
     @property
@@ -65,7 +65,11 @@ _Alias = ModelAliasRecord
 
 def _versions() -> Select[tuple[ModelVersionRecord, list[str] | None]]:
     newer = aliased(_Version)
-    newest = select(func.max(newer.version)).where(newer.name == _Version.name).scalar_subquery()
+    newest = (
+        select(func.max(newer.version))
+        .where(newer.name == _Version.name, newer.deleted_at.is_(None))
+        .scalar_subquery()
+    )
     aliases = (
         select(func.array_agg(aggregate_order_by(_Alias.alias, _Alias.alias), type_=ARRAY(Text)))
         .where(
@@ -92,8 +96,18 @@ def _read(row: Row[tuple[ModelVersionRecord, list[str] | None]]) -> ModelVersion
 
 
 def list_models(connection: Connection) -> list[ModelVersion]:
-    """All versions, by name, newest first."""
-    statement = _versions().order_by(_Version.name, _Version.version.desc())
+    """All versions but deleted ones, by name, newest first."""
+    statement = (
+        _versions()
+        .where(_Version.deleted_at.is_(None))
+        .order_by(_Version.name, _Version.version.desc())
+    )
+    return [_read(row) for row in connection.execute(statement)]
+
+
+def list_where(connection: Connection, which: ColumnElement[bool]) -> list[ModelVersion]:
+    """The versions, deleted ones too, of which that is true; in the order of their names."""
+    statement = _versions().where(which).order_by(_Version.name, _Version.version)
     return [_read(row) for row in connection.execute(statement)]
 
 
@@ -117,7 +131,7 @@ def resolve(connection: Connection, text: str) -> ModelVersion:
 
 
 def find_content(connection: Connection, name: str, sha256: str) -> ModelVersion | None:
-    """The version of `name` that has exactly these files."""
+    """The version of `name` that has exactly these files, deleted or not."""
     statement = _versions().where(_Version.name == name, _Version.sha256 == sha256)
     row = connection.execute(statement).one_or_none()
     return None if row is None else _read(row)
@@ -156,7 +170,7 @@ def lock_names(connection: Connection, names: Iterable[str]) -> None:
 
 
 def _find(connection: Connection, name: str, version: int | None) -> ModelVersion | None:
-    statement = _versions().where(_Version.name == name)
+    statement = _versions().where(_Version.name == name, _Version.deleted_at.is_(None))
     if version is not None:
         statement = statement.where(_Version.version == version)
     row = connection.execute(statement.order_by(_Version.version.desc()).limit(1)).first()

@@ -27,7 +27,7 @@ class ModelVersionRecord(Base):
     __table_args__ = (
         UniqueConstraint("name", "sha256"),
         CheckConstraint("version >= 1", name="version_positive"),
-        CheckConstraint("engine IN ('lm', 'echo')", name="engine_known"),
+        CheckConstraint("engine IN ('lm', 'encoder', 'echo')", name="engine_known"),
         CheckConstraint("context_length >= 1", name="context_length_positive"),
     )
 
@@ -39,6 +39,9 @@ class ModelVersionRecord(Base):
     sha256: Mapped[str] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # No longer named by anything; then, once no job needs them, without files.
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    erased_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class ModelAliasRecord(Base):

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import content_errors, errors
+from jobs import batch_errors, content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
 from jobs.webhooks import errors as webhook_errors
 
@@ -30,12 +30,18 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     content_errors.UnknownUpload: HTTPStatus.NOT_FOUND,
     content_errors.FileGone: HTTPStatus.GONE,
     errors.UnknownBatch: HTTPStatus.NOT_FOUND,
+    batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
+    batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
     webhook_errors.UnknownWebhook: HTTPStatus.NOT_FOUND,
     webhook_errors.UnknownDelivery: HTTPStatus.NOT_FOUND,
+    tenant_errors.UnknownTenant: HTTPStatus.NOT_FOUND,
+    tenant_errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    content_errors.JobErased: HTTPStatus.GONE,
+    content_errors.JobNotEnded: HTTPStatus.CONFLICT,
     content_errors.TooManyTransfers: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -5,6 +5,7 @@ run against servers of your own; else embedded ones are started for the run.
 A missing server fails, it does not skip.
 """
 
+import fcntl
 import itertools
 import os
 from collections.abc import Iterator
@@ -19,9 +20,15 @@ from lmaas.local.postgres import EmbeddedPostgres
 from lmaas.local.valkey import EmbeddedValkey
 from migrations.__main__ import upgrade
 from tests.conditions import ROOT
+from tests.minilm import minilm
 from workers.convert import convert, smollm2_file
 
-_TEMPLATE = "lmaas_template"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each of the suite's processes; torch in all of them would wait for itself.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Of this process: several may run parts of the suite against one server.
+_TEMPLATE = f"lmaas_template_{os.getpid()}"
 _numbers = itertools.count(1)
 
 
@@ -117,5 +124,14 @@ def smollm2_folder() -> Path:
     """Real SmolLM2-135M-Instruct as safetensors, converted once per checkout;
     the folder that `lmaas up` imports too."""
     folder = ROOT / ".lmaas" / "convert" / "smollm2"
-    convert(smollm2_file(), folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:  # the suite's processes take turns
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        convert(smollm2_file(), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """Real all-MiniLM-L6-v2, as its package has it."""
+    return minilm()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from jobs import failpoints, logs
 from jobs.database import open_engine, transact
-from jobs.errors import BadSettings, LmaasError
+from jobs.errors import BadSettings, LmaasError, ModelCorrupt
 from jobs.settings import Settings, load
 from models_store import catalog
 from models_store.catalog import ModelVersion
@@ -59,6 +59,9 @@ def main() -> None:
     failpoints.arm(settings.failpoints)
     try:
         Worker(settings, _resolve(settings)).run()
+    except ModelCorrupt as error:
+        log.critical("worker does not start: %s", error.message)
+        sys.exit(exit_codes.CORRUPT)
     except LmaasError as error:
         log.critical("worker does not start: %s", error.message)
         sys.exit(1 if error.retryable else exit_codes.CONFIG)

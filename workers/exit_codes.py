@@ -4,5 +4,7 @@ from jobs.threads import EXIT_SOFTWARE
 
 # The engine broke; the next start may be better.
 ENGINE = EXIT_SOFTWARE
-# A setting, the model or its files are wrong; starting again is of no use.
+# The model's files are damaged; the next start is better once they are put back.
+CORRUPT = 65
+# A setting or the model is wrong; starting again is of no use.
 CONFIG = 78

@@ -39,6 +39,12 @@ def batch(view: BatchView) -> dict[str, Any]:
         },
         "usage": _usage(view),
         "metadata": view.labels or None,
+        "priority": view.priority,
+        "paused": view.paused,
+        "open": view.open,
+        "dedupe": view.dedupe,
+        "retry_of": None if view.retry_of is None else batch_name(view.retry_of),
+        "dry_run": view.report,
     }
 
 

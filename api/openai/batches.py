@@ -8,16 +8,16 @@ from pydantic import Field
 
 from api import auth, job_requests, presentation
 from api.openai.batch_answers import BatchAnswer, BatchList
+from api.openai.batch_lookup import found
 from api.openai.batch_shapes import batch
 from api.queries import Parameters
 from api.services import Services
 from files_store import catalog
-from files_store.stored_file import Purpose, file_id
+from files_store.stored_file import Purpose, StoredFile, file_id
 from jobs.batches import lifecycle, views
 from jobs.batches.envelopes import NewBatch
 from jobs.batches.limits import MOST_BYTES
-from jobs.batches.names import batch_id, batch_name, unknown_batch
-from jobs.batches.views import BatchView
+from jobs.batches.names import batch_id
 from jobs.errors import InvalidRequest, LmaasError
 from jobs.ids import new_id
 from jobs.keys import Scope
@@ -44,23 +44,23 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         "/batches", summary="Run the requests of a file (OpenAI)", responses={200: BatchAnswer}
     )
     def create_batch(body: BatchRequest) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         known = key and services.task_manager.recall(asking.tenant_id, key)
         id = known or lifecycle.create(services.engine, _new(services, asking.tenant_id, body), key)
-        return presentation.answer(batch(_found(services, asking.tenant_id, id)))
+        return presentation.answer(batch(found(services.engine, asking.tenant_id, id)))
 
     @routes.get("/batches/<batch_id>", summary="Read a batch (OpenAI)",
                 responses={200: BatchAnswer})  # fmt: skip
     def read_batch(path: BatchPath) -> Response:
-        asking = auth.require(Scope.JOBS)
-        view = _found(services, asking.tenant_id, batch_id(path.batch_id))
+        asking = auth.require(Scope.BATCHES)
+        view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
         return presentation.answer(batch(view))
 
     @routes.get("/batches", summary="List batches, newest first (OpenAI)",
                 responses={200: BatchList})  # fmt: skip
     def list_batches(query: BatchListQuery) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         after = None if query.after is None else batch_id(query.after)
         found = views.list_batches(
             services.engine, asking.tenant_id, after=after, limit=query.limit + 1
@@ -76,17 +76,38 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post("/batches/<batch_id>/cancel", summary="Cancel a batch (OpenAI)",
                  responses={200: BatchAnswer})  # fmt: skip
     def cancel_batch(path: BatchPath) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         id = batch_id(path.batch_id)
         lifecycle.cancel(services.engine, asking.tenant_id, id)
-        return presentation.answer(batch(_found(services, asking.tenant_id, id)))
+        return presentation.answer(batch(found(services.engine, asking.tenant_id, id)))
 
 
 def _new(services: Services, tenant_id: UUID, body: BatchRequest) -> NewBatch:
-    """The batch that a body means. Raises `UnknownFile`, `FileGone` or
-    `InvalidRequest` for a file that is none for batches."""
+    """The batch that a body means."""
+    file = None if body.input_file_id is None else _file(services, tenant_id, body.input_file_id)
+    expires = body.output_expires_after
+    return NewBatch(
+        id=new_id(),
+        tenant_id=tenant_id,
+        endpoint=body.endpoint,
+        input_file_id=None if file is None else file.id,
+        window=body.completion_window,
+        window_s=window_s(body.completion_window),
+        client_address=request.remote_addr or "",
+        priority=body.priority,
+        labels=body.metadata or {},
+        output_expires_after_s=None if expires is None else expires.seconds,
+        open=body.open,
+        dedupe=body.dedupe,
+        dry_run=body.dry_run,
+    )
+
+
+def _file(services: Services, tenant_id: UUID, name: str) -> StoredFile:
+    """The input of a batch. Raises `UnknownFile`, `FileGone` or `InvalidRequest` for a
+    file that is none for batches."""
     try:
-        file = catalog.get(services.engine, tenant_id, file_id(body.input_file_id))
+        file = catalog.get(services.engine, tenant_id, file_id(name))
     except LmaasError as error:
         error.param = "input_file_id"
         raise
@@ -100,22 +121,4 @@ def _new(services: Services, tenant_id: UUID, body: BatchRequest) -> NewBatch:
             f"the file has more than {MOST_BYTES:,} bytes; make several batches of it",
             param="input_file_id",
         )
-    expires = body.output_expires_after
-    return NewBatch(
-        id=new_id(),
-        tenant_id=tenant_id,
-        endpoint=body.endpoint,
-        input_file_id=file.id,
-        window=body.completion_window,
-        window_s=window_s(body.completion_window),
-        client_address=request.remote_addr or "",
-        labels=body.metadata or {},
-        output_expires_after_s=None if expires is None else expires.seconds,
-    )
-
-
-def _found(services: Services, tenant_id: UUID, id: UUID) -> BatchView:
-    view = views.get(services.engine, tenant_id, id)
-    if view is None:
-        raise unknown_batch(batch_name(id))
-    return view
+    return file

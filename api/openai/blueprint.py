@@ -4,7 +4,18 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.openai import batches, completions, files, responses, uploads
+from api.openai import (
+    batch_line_routes,
+    batch_reading,
+    batch_verbs,
+    batches,
+    completions,
+    embeddings,
+    files,
+    response_items,
+    responses,
+    uploads,
+)
 from api.openai.refusals import Refusal
 from api.services import Services
 
@@ -17,8 +28,13 @@ def blueprint(services: Services) -> APIBlueprint:
                           abp_security=[{"key": []}])  # fmt: skip
     routes.register_error_handler(Refusal, _refuse)
     completions.add_routes(routes, services)
+    embeddings.add_routes(routes, services)
     responses.add_routes(routes, services)
+    response_items.add_routes(routes, services)
     batches.add_routes(routes, services)
+    batch_verbs.add_routes(routes, services)
+    batch_line_routes.add_routes(routes, services)
+    batch_reading.add_routes(routes, services)
     files.add_routes(routes, services)
     uploads.add_routes(routes, services)
     return routes

@@ -9,10 +9,11 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, errors, job_requests, presentation
+from api.admission import admit
 from api.explanations import check_deadline
 from api.job_lookup import found, job_id_of, page_of
 from api.queries import JobListQuery, JobPath, JobQuery
-from api.schemas import JobAnswer, JobList
+from api.schemas import ErrorAnswer, JobAnswer, JobDeleted, JobList
 from api.services import Services
 from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
@@ -40,6 +41,7 @@ def blueprint(services: Services) -> APIBlueprint:
             new = services.router.route(body, asking, request.remote_addr or "")
         except BadInput as bad:
             return errors.of_validation(bad.error, ("input",))
+        admit(services, asking, [new])
         foretold = _foretell(services, body, new, idempotency)
         wait_s = _preferred_wait_s()
         with services.notifier.waiter(new.id) as waiter:
@@ -58,7 +60,11 @@ def blueprint(services: Services) -> APIBlueprint:
         answer.headers["Location"] = f"/v1/jobs/{view.id}"
         return answer
 
-    @routes.get("/<job_id>", summary="Read a job, or wait for its end", responses={200: JobAnswer})
+    @routes.get(
+        "/<job_id>",
+        summary="Read a job, or wait for its end",
+        responses={200: JobAnswer, 410: ErrorAnswer},
+    )
     def read(path: JobPath, query: JobQuery) -> Response:
         asking = auth.require(Scope.JOBS)
         view = _read(services, asking.tenant_id, path.job_id, query.wait)
@@ -80,6 +86,16 @@ def blueprint(services: Services) -> APIBlueprint:
         job_requests.cancel(services, asking.tenant_id, job_id_of(path.job_id))
         view = _read(services, asking.tenant_id, path.job_id, 0)
         return presentation.answer(presentation.job(view))
+
+    @routes.delete(
+        "/<job_id>", summary="Erase a finished job's input and result",
+        responses={200: JobDeleted, 409: ErrorAnswer, 410: ErrorAnswer},
+    )  # fmt: skip
+    def delete_job(path: JobPath) -> Response:
+        asking = auth.require(Scope.JOBS)
+        view = found(services, asking.tenant_id, job_id_of(path.job_id))
+        job_requests.erase(services, view)
+        return presentation.answer({"id": str(view.id), "object": "job", "deleted": True})
 
     return routes
 

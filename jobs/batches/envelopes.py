@@ -30,6 +30,7 @@ class NewBatch:
     dedupe: bool = False
     retry_of: UUID | None = None
     overrides: Mapping[str, Any] | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class TakenLine:
     fault: Fault | None = None
     same_as: int | None = None
     same_job: UUID | None = None
+    # What equal lines have in common (`jobs.batches.equals`), where that is asked for.
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

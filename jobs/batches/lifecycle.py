@@ -40,6 +40,7 @@ class HeldBatch:
     intake_line: int
     dedupe: bool
     overrides: dict[str, Any] | None
+    retry_of: UUID | None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -78,6 +79,9 @@ def _values(new: NewBatch) -> dict[str, Any]:
         "dedupe": new.dedupe,
         "retry_of": new.retry_of,
         "overrides": None if new.overrides is None else json.dumps(dict(new.overrides)),
+        "dry_run": new.dry_run,
+        # Without a file there is nothing to validate.
+        "status": "in_progress" if new.open and new.input_file_id is None else "validating",
     }
 
 
@@ -94,6 +98,26 @@ def take_to_read(engine: Engine, taken_by: UUID) -> HeldBatch | None:
 def take_to_write(engine: Engine, taken_by: UUID) -> HeldBatch | None:
     """A batch whose lines have all ended, and whose output files are due."""
     return _take(engine, statements.TAKE_TO_WRITE, taken_by)
+
+
+def take_to_gather(engine: Engine, taken_by: UUID) -> HeldBatch | None:
+    """A batch of retried lines whose file is not there yet."""
+    return _take(engine, statements.TAKE_TO_GATHER, taken_by)
+
+
+def take_to_try(engine: Engine, taken_by: UUID) -> HeldBatch | None:
+    """A dry run whose file is not read to its end."""
+    return _take(engine, statements.TAKE_TO_TRY, taken_by)
+
+
+def gathered(engine: Engine, batch: HeldBatch, file_id: UUID) -> bool:
+    """Its file is there and may be read like any other."""
+    return bool(run(engine, statements.GATHERED, batch.key | {"file_id": file_id}))
+
+
+def tried(engine: Engine, batch: HeldBatch, report: Mapping[str, Any]) -> bool:
+    """Ends a dry run with what it found out."""
+    return bool(run(engine, statements.TRIED, batch.key | {"report": json.dumps(report)}))
 
 
 def _take(engine: Engine, statement: TextClause, taken_by: UUID) -> HeldBatch | None:

@@ -28,13 +28,19 @@ def submit(engine: Engine, chunk: Chunk, lease_s: float) -> bool:
         "end_bytes": chunk.end.bytes,
         "end_line": chunk.end.line,
         "ended": chunk.ended,
-        "refused": sum(line.fault is not None for line in chunk.lines),
-        "offsets_s": json.dumps({name.value: s for name, s in CLASS_OFFSET_S.items()}),
     }
-    jobs = [line.job for line in chunk.lines if line.job is not None]
-    return bool(
-        run(engine, line_statements.SUBMIT_LINES, values | _jobs(jobs) | _lines(chunk.lines))
-    )
+    return bool(run(engine, line_statements.SUBMIT_LINES, values | columns(chunk.lines)))
+
+
+def columns(lines: Sequence[TakenLine]) -> dict[str, Any]:
+    """Lines and their jobs as the statements take them."""
+    jobs = [line.job for line in lines if line.job is not None]
+    return {
+        "refused": sum(line.fault is not None for line in lines),
+        "offsets_s": json.dumps({name.value: s for name, s in CLASS_OFFSET_S.items()}),
+        **_jobs(jobs),
+        **_lines(lines),
+    }
 
 
 def _jobs(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
@@ -62,6 +68,7 @@ def _lines(lines: Sequence[TakenLine]) -> dict[str, list[Any]]:
         "job_ids": [line.same_job if line.job is None else line.job.id for line in lines],
         "faults": [None if line.fault is None else json.dumps(dict(line.fault)) for line in lines],
         "same_as": [line.same_as for line in lines],
+        "digests": [line.digest for line in lines],
     }
 
 

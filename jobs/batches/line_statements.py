@@ -10,19 +10,11 @@ from jobs.shares.statements import settled
 
 _LINES = """
 unnest(CAST(:lines AS int[]), CAST(:custom_ids AS text[]), CAST(:job_ids AS uuid[]),
-       CAST(:faults AS text[]), CAST(:same_as AS int[]))
-  l(line, custom_id, job_id, fault, same_as)"""
+       CAST(:faults AS text[]), CAST(:same_as AS int[]), CAST(:digests AS bytea[]))
+  l(line, custom_id, job_id, fault, same_as, digest)"""
 
-# A chunk of a file: jobs, inputs, events, lines and how far it is read stand or fall
-# together. `start` makes it a compare-and-set, so a repetition adds nothing.
-SUBMIT_LINES = text(f"""
-WITH mine AS (
-  UPDATE batches SET intake_bytes = :end_bytes, intake_line = :end_line,
-    refused = refused + :refused, taken_until = {LEASE},
-    intake_ended_at = CASE WHEN :ended THEN clock_timestamp() END
-  WHERE {MINE} AND status = :status AND intake_bytes = :start_bytes AND intake_ended_at IS NULL
-  RETURNING id, tenant_id, priority, client_address, expires_at, paused
-), job AS (
+# Jobs, inputs, events and lines of the batch `mine`.
+_ADD = f"""job AS (
   INSERT INTO jobs (id, batch_id, tenant_id, task, model, version, priority, client_address,
                     rank, floor, prompt_tokens, max_tokens, max_attempts, expires_at, deadline,
                     held)
@@ -49,9 +41,36 @@ WITH mine AS (
 ), event AS (
   INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 ), line AS (
-  INSERT INTO batch_lines (batch_id, line, custom_id, job_id, error, same_as)
-  SELECT mine.id, l.line, l.custom_id, l.job_id, CAST(l.fault AS jsonb), l.same_as
+  INSERT INTO batch_lines (batch_id, line, custom_id, job_id, error, same_as, digest)
+  SELECT mine.id, l.line, l.custom_id, l.job_id, CAST(l.fault AS jsonb), l.same_as, l.digest
   FROM mine CROSS JOIN {_LINES}
+)
+"""  # noqa: S608 - only constants are joined
+_MINE = "id, tenant_id, priority, client_address, expires_at, paused"
+
+# A chunk of a file: all of that and how far the file is read stand or fall together.
+# `start` makes it a compare-and-set, so a repetition adds nothing.
+SUBMIT_LINES = text(f"""
+WITH mine AS (
+  UPDATE batches SET intake_bytes = :end_bytes, intake_line = :end_line,
+    refused = refused + :refused, taken_until = {LEASE},
+    intake_ended_at = CASE WHEN :ended THEN clock_timestamp() END
+  WHERE {MINE} AND status = :status AND intake_bytes = :start_bytes AND intake_ended_at IS NULL
+  RETURNING {_MINE}
+), {_ADD}
+SELECT id FROM mine
+""")  # noqa: S608 - only constants are joined
+
+# Lines that come in no file; the caller holds the batch's row.
+APPEND_LINES = text(f"""
+WITH mine AS (
+  UPDATE batches SET lines = lines + :added, refused = refused + :refused,
+    intake_line = :end_line
+  WHERE id = :id RETURNING {_MINE}
+), {_ADD}, kept AS (
+  INSERT INTO appended_lines (batch_id, line, request)
+  SELECT mine.id, a.line, a.request FROM mine
+  CROSS JOIN unnest(CAST(:lines AS int[]), CAST(:requests AS bytea[])) a(line, request)
 )
 SELECT id FROM mine
 """)  # noqa: S608 - only constants are joined

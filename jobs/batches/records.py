@@ -8,7 +8,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -77,6 +87,11 @@ class BatchRecord(Base):
     # The batch whose failed lines this one runs again, and what every body gets instead.
     retry_of: Mapped[UUID | None] = mapped_column(Uuid)
     overrides: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # Only counted and checked; `report` is what came out of that.
+    dry_run: Mapped[bool] = mapped_column(server_default=text("false"))
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # Its waiting lines do not all stand yet as `paused` and `priority` say.
+    unsettled: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         CheckConstraint(
@@ -87,6 +102,7 @@ class BatchRecord(Base):
         Index("ix_batches_tenant", "tenant_id", "id"),
         # What the housekeeper looks for; ended batches are not walked.
         Index("ix_batches_unfinished", "id", postgresql_where=text(_OPEN)),
+        Index("ix_batches_unsettled", "id", postgresql_where=text("unsettled OR paused")),
     )
 
 
@@ -105,10 +121,39 @@ class BatchLineRecord(Base):
     # {"response": {...}} as the front door would answer, or {"error": {...}} of the line itself.
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     same_as: Mapped[int | None] = mapped_column(Integer)
+    # By which a later line finds that it is like this one; of batches with `dedupe`.
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (
         CheckConstraint("(job_id IS NULL) <> (error IS NULL)", name="job_or_error"),
         Index("uq_batch_lines_custom_id", "batch_id", "custom_id", unique=True),
         Index("ix_batch_lines_job_id", "job_id", postgresql_where=text("job_id IS NOT NULL")),
         Index("ix_batch_lines_same", "batch_id", postgresql_where=text("same_as IS NOT NULL")),
+        Index("ix_batch_lines_digest", "batch_id", "digest",
+              postgresql_where=text("digest IS NOT NULL")),
+    )  # fmt: skip
+
+
+class BatchEndingRecord(Base):
+    """A line that has ended, and the transaction that it did so in: two triggers add
+    it, whatever ends the line. Read by `jobs.batches.endings`."""
+
+    __tablename__ = "batch_endings"
+
+    batch_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    line: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    txid: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("((pg_current_xact_id())::text)::bigint")
     )
+
+    __table_args__ = (Index("ix_batch_endings_place", "batch_id", "txid", "line"),)
+
+
+class AppendedLineRecord(Base):
+    """A line that came in no file, as it was written; user content, erasable."""
+
+    __tablename__ = "appended_lines"
+
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    request: Mapped[bytes] = mapped_column(LargeBinary)

@@ -21,11 +21,12 @@ _UNFINISHED = "status IN ('validating', 'in_progress', 'finalizing', 'cancelling
 _CREATE = """
 INSERT INTO batches (id, tenant_id, endpoint, input_file_id, completion_window,
   completion_window_s, priority, labels, client_address, output_expires_after_s, expires_at,
-  open, dedupe, retry_of, overrides)
+  open, dedupe, retry_of, overrides, dry_run, status, in_progress_at)
 SELECT :id, :tenant_id, :endpoint, :input_file_id, :window, :window_s, :priority,
   CAST(:labels AS jsonb), :client_address, :output_expires_after_s,
   clock_timestamp() + make_interval(secs => :window_s), :open, :dedupe, :retry_of,
-  CAST(:overrides AS jsonb)
+  CAST(:overrides AS jsonb), :dry_run, :status,
+  CASE :status WHEN 'in_progress' THEN clock_timestamp() END
 {source}
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -55,15 +56,22 @@ WITH next AS MATERIALIZED (
 )
 UPDATE batches b SET taken_by = :taken_by, taken_until = {LEASE} FROM next WHERE b.id = next.id
 RETURNING b.id, b.tenant_id, b.endpoint, b.input_file_id, b.status, b.priority, b.client_address,
-  b.output_expires_after_s, b.lines, b.intake_bytes, b.intake_line, b.dedupe, b.overrides
+  b.output_expires_after_s, b.lines, b.intake_bytes, b.intake_line, b.dedupe, b.overrides,
+  b.retry_of
 """  # noqa: S608 - only constants are joined
 
-_TO_READ = "intake_ended_at IS NULL AND input_file_id IS NOT NULL"
+_TO_READ = "intake_ended_at IS NULL AND input_file_id IS NOT NULL AND NOT dry_run"
 _READ = "(intake_ended_at IS NOT NULL OR input_file_id IS NULL)"
 _NO_OPEN_LINE = """NOT EXISTS (SELECT FROM jobs j WHERE j.batch_id = b.id
                     AND j.state IN ('queued', 'running'))"""
 _TO_WRITE = f"(status = 'finalizing' OR status = 'cancelling' AND {_READ} AND {_NO_OPEN_LINE})"
 
+# A batch of retried lines, whose file is made of that of the first.
+_TO_GATHER = "status = 'validating' AND retry_of IS NOT NULL AND input_file_id IS NULL"
+_TO_TRY = "status = 'validating' AND dry_run"
+
+TAKE_TO_GATHER = text(_TAKE.format(due=_TO_GATHER))
+TAKE_TO_TRY = text(_TAKE.format(due=_TO_TRY))
 TAKE_TO_READ = text(_TAKE.format(due=_TO_READ))
 TAKE_TO_WRITE = text(_TAKE.format(due=_TO_WRITE))
 
@@ -110,6 +118,19 @@ BREAK_OFF = text(f"""
 UPDATE batches SET error = CAST(:error AS jsonb), intake_ended_at = clock_timestamp(),
   lines = (SELECT count(*) FROM batch_lines l WHERE l.batch_id = batches.id)
 WHERE {MINE} AND intake_ended_at IS NULL RETURNING id
+""")  # noqa: S608 - only constants are joined
+
+# The file of retried lines is there.
+GATHERED = text(f"""
+UPDATE batches SET input_file_id = :file_id WHERE {MINE} AND {_TO_GATHER} RETURNING id
+""")  # noqa: S608 - only constants are joined
+
+# A dry run found out what it can.
+TRIED = text(f"""
+UPDATE batches SET status = 'completed', completed_at = clock_timestamp(),
+  intake_ended_at = clock_timestamp(), report = CAST(:report AS jsonb),
+  taken_by = NULL, taken_until = NULL
+WHERE {MINE} AND {_TO_TRY} RETURNING id
 """)  # noqa: S608 - only constants are joined
 
 # What a line of a batch may do now, asked before each chunk.

@@ -21,9 +21,15 @@ class BatchState(StrEnum):
 
 
 BATCH_TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
-    # The file is read once for its size; `failed` is a file that nothing can be done with.
+    # The file is read once for its size; `failed` is a file that nothing can be done with,
+    # `completed` a dry run, which does no more than that.
     BatchState.VALIDATING: frozenset(
-        {BatchState.IN_PROGRESS, BatchState.FAILED, BatchState.CANCELLING}
+        {
+            BatchState.IN_PROGRESS,
+            BatchState.FAILED,
+            BatchState.CANCELLING,
+            BatchState.COMPLETED,
+        }
     ),
     # Lines are taken in and run, at the same time.
     BatchState.IN_PROGRESS: frozenset({BatchState.FINALIZING, BatchState.CANCELLING}),

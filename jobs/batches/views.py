@@ -19,6 +19,7 @@ SELECT b.id, b.tenant_id, b.endpoint, b.input_file_id, b.status, b.completion_wi
   b.labels, b.created_at, b.in_progress_at, b.finalizing_at, b.completed_at, b.failed_at,
   b.cancelling_at, b.cancelled_at, b.expires_at, b.expired_at, b.error, b.output_file_id,
   b.error_file_id, b.prompt_tokens, b.completion_tokens, b.paused, b.open, b.dedupe, b.retry_of,
+  b.dry_run, b.report, b.client_address,
   b.lines, b.refused, jobs.counts AS jobs, same.counts AS same
 FROM batches b
 CROSS JOIN LATERAL (SELECT json_object_agg(state, number) AS counts FROM (
@@ -70,6 +71,9 @@ class BatchView:
     open: bool
     dedupe: bool
     retry_of: UUID | None
+    dry_run: bool
+    report: dict[str, Any] | None
+    client_address: str
     counts: Counts
 
     @property

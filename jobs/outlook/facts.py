@@ -32,6 +32,8 @@ class Subject:
     floor: float | None = None
     run_at: datetime | None = None
     running_since: datetime | None = None
+    # Its batch is paused.
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def subject_of(row: Any) -> Subject:
         floor=row.floor,
         run_at=row.run_at,
         running_since=row.started_at if row.state == State.RUNNING else None,
+        held=row.held,
     )
 
 

@@ -52,7 +52,7 @@ def look(engine: Engine, subject: Subject) -> Outlook:
         engine, outlook_statements.RUNNING, keys | {"tokens_per_s": capacity.speeds[1]}
     )[0]  # fmt: skip
     seen = Outlook(model.now, model, crashes, before=before, running=running.jobs)
-    unknown = _unknowable(seen, released=subject.turn is not None)
+    unknown = _unknowable(seen, subject)
     if unknown is not None:
         return _with(seen, None, None, unknown)
     start = start_after(ahead, Work(*running), capacity)
@@ -69,10 +69,10 @@ def _with(
     )
 
 
-def _unknowable(seen: Outlook, *, released: bool) -> str | None:
+def _unknowable(seen: Outlook, subject: Subject) -> str | None:
     """The code of what makes every estimate idle, if something does."""
-    model = seen.model
-    if model.paused_at is not None:
+    model, released = seen.model, subject.turn is not None
+    if model.paused_at is not None or subject.held:
         return "paused"
     if not model.ready:
         if seen.looping:

@@ -64,7 +64,7 @@ def of_waiting(job: Any, seen: Outlook) -> list[Reason]:
     # A worker that finished a job since works as it should, for all one knows.
     past = bool(seen.model.ready and seen.crashes and not seen.crashes.since_proof)
     found = [
-        *_paused(seen),
+        *_paused(job, seen),
         *_later(job, seen),
         *([] if past else loop),
         *_workers(job, seen),
@@ -80,17 +80,15 @@ def of_waiting(job: Any, seen: Outlook) -> list[Reason]:
     return found
 
 
-def _paused(seen: Outlook) -> list[Reason]:
-    if seen.model.paused_at is None:
-        return []
-    why = f": {seen.model.pause_reason}" if seen.model.pause_reason else ""
-    return [
-        Reason(
-            "paused",
-            f"an operator paused this model version at {clock(seen.model.paused_at)}{why}; "
-            "it starts after `lmaas models resume`",
-        )
-    ]
+def _paused(job: Any, seen: Outlook) -> list[Reason]:
+    found = []
+    if seen.model.paused_at is not None:
+        why = f": {seen.model.pause_reason}" if seen.model.pause_reason else ""
+        message = f"an operator paused this model version at {clock(seen.model.paused_at)}{why}; "
+        found.append(Reason("paused", message + "it starts after `lmaas models resume`"))
+    if job.held:
+        found.append(Reason("paused", "its batch is paused; it starts after `lmaas batch resume`"))
+    return found
 
 
 def _later(job: Any, seen: Outlook) -> list[Reason]:
@@ -147,7 +145,7 @@ def _dispatcher(job: Any, seen: Outlook) -> list[Reason]:
 
 def _turn(job: Any, seen: Outlook) -> list[Reason]:
     before = seen.before
-    if before is None or not seen.model.ready or (job.run_at or seen.now) > seen.now:
+    if before is None or job.held or not seen.model.ready or (job.run_at or seen.now) > seen.now:
         return []
     if job.suspect_group is not None:
         return [

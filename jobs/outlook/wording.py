@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-_EXIT_CONFIG = 78
+_EXITS = {65: "a file of the model is damaged", 78: "a setting or the model is wrong"}
 
 
 def exit_of(code: int | None) -> str:
@@ -11,9 +11,8 @@ def exit_of(code: int | None) -> str:
         return ""
     if code < 0:
         return f" (killed by signal {-code})"
-    if code == _EXIT_CONFIG:
-        return " (exit code 78: a setting, the model or its files are wrong)"
-    return f" (exit code {code})"
+    meaning = f": {_EXITS[code]}" if code in _EXITS else ""
+    return f" (exit code {code}{meaning})"
 
 
 def jobs_of(number: int) -> str:

@@ -8,10 +8,12 @@ from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from jobs.batches.output_rows import OutputRow, Which, rows
+from jobs.content_errors import JobErased
 from jobs.states import State
 from routing.openai.batch_lines import line_fault
 from routing.openai.endpoints import ENDPOINTS
 from routing.openai.problems import of_ended
+from routing.problems import of_error
 
 # In OpenAI's words, for lines that did not come to an answer.
 CANCELLED = line_fault("batch_cancelled", "the batch was cancelled before this line had ended")
@@ -20,7 +22,9 @@ EXPIRED = line_fault("batch_expired", "the batch's window was over before this l
 
 def output_line(batch_id: UUID, endpoint: str, row: OutputRow) -> dict[str, Any]:
     """A line that has ended, as the files hold it."""
-    number = f"{batch_id.hex}_{row.line}" if row.view is None else row.view.id.hex
+    # Of lines that share a job each has an id of its own all the same.
+    shares = row.view is None or row.same_as is not None
+    number = f"{batch_id.hex}_{row.line}" if shares or row.view is None else row.view.id.hex
     made: dict[str, Any] = {
         "id": f"batch_req_{number}",
         "custom_id": row.custom_id,
@@ -40,9 +44,12 @@ def output_line(batch_id: UUID, endpoint: str, row: OutputRow) -> dict[str, Any]
 def _response(endpoint: str, row: OutputRow) -> dict[str, Any]:
     if row.view is None:
         return dict((row.fault or {})["response"])
-    if row.view.state == State.SUCCEEDED:
+    if row.view.state == State.SUCCEEDED and row.view.erased_at is None:
         body = ENDPOINTS[endpoint].answer(row.view, row.asked, row.echoed)
         return {"status_code": 200, "body": body}
+    if row.view.state == State.SUCCEEDED:
+        problem = of_error(JobErased(f"the content of job {row.view.id} was erased"))
+        return {"status_code": int(problem.status), "body": problem.body}
     problem = of_ended(row.view)
     return {"status_code": int(problem.status), "body": problem.body}
 

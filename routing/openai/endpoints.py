@@ -86,6 +86,12 @@ def _completion_answer(view: JobView, _: Asked | None, echoed: str | None) -> di
 def _response(body: bytes) -> Wanted:
     asks = ResponseRequest.model_validate_json(body)
     _no_stream(asks.stream)
+    if asks.previous_response_id is not None:
+        raise NotInABatch(
+            "a line of a batch goes on from no response; send the conversation as `input`",
+            UNSUPPORTED_PARAMETER,
+            "previous_response_id",
+        )
     return Wanted(submits.of_response(asks), submits.RESPONSE_NAMES, asked(asks))
 
 

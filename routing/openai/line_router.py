@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Protocol
+from uuid import UUID
 
 from jobs.batches.envelopes import Fault, TakenLine
-from jobs.batches.lifecycle import HeldBatch, Standing
+from jobs.batches.lifecycle import Standing
 from jobs.batches.states import BatchState
 from jobs.envelopes import NewJob
 from jobs.keys import Principal, Scope
@@ -18,6 +20,19 @@ from routing.request_router import RequestRouter
 _ENVELOPE_BYTES = 16_000
 
 Read = Line | BadLine
+
+
+class Asker(Protocol):
+    """What of a batch its lines are routed by."""
+
+    @property
+    def id(self) -> UUID: ...  # noqa: D102
+    @property
+    def tenant_id(self) -> UUID: ...  # noqa: D102
+    @property
+    def endpoint(self) -> str: ...  # noqa: D102
+    @property
+    def client_address(self) -> str: ...  # noqa: D102
 
 
 class LineRouter:
@@ -40,7 +55,7 @@ class LineRouter:
             return bad
 
     def taken(
-        self, batch: HeldBatch, lines: Sequence[tuple[int, Read]], now: Standing
+        self, batch: Asker, lines: Sequence[tuple[int, Read]], now: Standing
     ) -> list[TakenLine]:
         """Rows of the lines, by their numbers; of two with one custom_id the first has it.
         Raises what may be otherwise at the next try, such as `DatabaseUnavailable`."""
@@ -63,7 +78,7 @@ class LineRouter:
                 made.append(self._routed(batch, asking, number, line))
         return made
 
-    def _routed(self, batch: HeldBatch, asking: Principal, number: int, line: Line) -> TakenLine:
+    def _routed(self, batch: Asker, asking: Principal, number: int, line: Line) -> TakenLine:
         if len(line.body) > self._max_body_bytes:
             return TakenLine(number, line.custom_id, fault=self._too_large())
         found = batch_lines.route(self._router, asking, line, batch.endpoint, batch.client_address)

@@ -198,7 +198,26 @@ def _one_result_by_the_winner(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I3", str(id), "succeeded without a result")
         if job.state == State.SUCCEEDED and job.completion_tokens is None:
             yield Violation("I3", str(id), "succeeded and charges no usage")
+    yield from _usage_is_charged_once(ledger)
     yield from _clients_got_what_they_asked_for(evidence)
+
+
+def _usage_is_charged_once(ledger: Ledger) -> Iterator[Violation]:
+    if ledger.usage is None:
+        return
+    owed: dict[UUID, Counter[str]] = defaultdict(Counter)
+    for job in ledger.jobs.values():
+        if State(job.state) in TERMINAL:
+            written = job.completion_tokens or 0
+            read = job.prompt_tokens if written or job.state == State.SUCCEEDED else 0
+            owed[job.tenant_id].update(
+                {job.state: 1, "prompt_tokens": read, "completion_tokens": written}
+            )
+    for tenant_id in {*owed, *ledger.usage}:
+        charged = ledger.usage.get(tenant_id, Counter())
+        if charged != owed[tenant_id]:
+            said = f"is charged {dict(charged)} and used {dict(owed[tenant_id])}"
+            yield Violation("I3", str(tenant_id), said)
 
 
 def _clients_got_what_they_asked_for(evidence: Evidence) -> Iterator[Violation]:

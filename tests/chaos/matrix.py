@@ -1,20 +1,22 @@
 """The fault matrix: which test proves which row.
 
-Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet come with these parts.
+Rows are named as the reliability page names them: fault, then when.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
 _WORKERS = "tests/chaos/test_worker_killed.py"
+_MODELS = "tests/chaos/test_models_change.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _HOOKS = "tests/chaos/test_webhooks.py"
 _WIRE = "tests/integration/test_safe_connection.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
+_FILES = "tests/chaos/test_files_cut_short.py"
 _STORE = "tests/integration/test_model_store_faults.py"
 
 MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ("web SIGKILL", "around COMMIT"): (
         f"{_DOORS}::test_a_web_process_killed_around_commit_loses_and_doubles_no_job",
+        f"{_FILES}::test_a_front_door_that_dies_leaves_a_whole_file_or_none",
     ),
     ("dispatcher SIGKILL, two running", "between publish and mark"): (
         f"{_DOORS}::test_dispatchers_killed_between_release_commit_and_ring_strand_no_job",
@@ -78,23 +80,15 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("out of memory, engine hang", "any"): (
         f"{_WORKERS}::test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job",
+        f"{_WORKERS}::test_an_engine_without_memory_ends_its_process_and_no_job",
     ),
     ("deploy, delete, corrupt shard", "queued, running"): (
-        (
-            "tests/unit/test_model_store_names.py::"
-            "test_a_changed_version_is_corrupt_and_the_file_is_named"
-        ),
-    ),
-    ("slow, redirecting, rebinding webhook", "many"): (
-        f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
-        f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
-        f"{_WIRE}::test_a_redirect_is_a_failure_that_names_the_rule",
-        f"{_WIRE}::test_a_name_that_changes_after_the_check_leads_nowhere_else",
-        f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",
-        f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",
-        ("tests/integration/test_webhook_delivery.py::test_a_slow_receiver_delays_itself_alone"),
+        f"{_MODELS}::test_what_is_queued_and_running_is_not_moved_by_a_new_version",
+        f"{_MODELS}::test_a_damaged_version_is_named_and_its_jobs_wait_until_it_is_whole",
+        f"{_MODELS}::test_a_deleted_version_fails_what_waits_and_ends_what_runs",
     ),
     ("disk full", "upload, batch output"): (
+        f"{_FILES}::test_a_full_disk_takes_no_part_of_a_file",
         f"{_STORE}::test_a_full_disk_leaves_nothing",
         (
             "tests/integration/test_batches.py::"
@@ -106,6 +100,15 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "tests/acceptance/test_batches.py::"
             "test_a_dirty_batch_survives_kills_of_its_housekeepers_between_any_two_lines"
         ),
+    ),
+    ("slow, redirecting, rebinding webhook", "many"): (
+        f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
+        f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
+        f"{_WIRE}::test_a_redirect_is_a_failure_that_names_the_rule",
+        f"{_WIRE}::test_a_name_that_changes_after_the_check_leads_nowhere_else",
+        f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",
+        f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",
+        ("tests/integration/test_webhook_delivery.py::test_a_slow_receiver_delays_itself_alone"),
     ),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",

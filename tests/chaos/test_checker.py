@@ -92,13 +92,13 @@ def honest_ledger() -> Ledger:
         },
         keys=[Key("one", "key 1", FIRST), Key("one", "key 2", SECOND)],
         tenants={TENANT: "one", OTHER_TENANT: "two"},
-        deliveries=[a_delivery()],
         batches={BATCH: Batch(BATCH, "completed", lines=3, refused=1)},
         lines=[
             Line(BATCH, 1, "a", FIRST, refused=False, same_as=None),
             Line(BATCH, 2, "b", FIRST, refused=False, same_as=1),
             Line(BATCH, 4, None, None, refused=True, same_as=None),
         ],
+        deliveries=[a_delivery()],
     )
 
 

@@ -179,6 +179,16 @@ def test_an_engine_that_hangs_or_breaks_ends_its_process_and_no_job(
         assert "the engine failed" in arena.stack.log(names[1])
 
 
+def test_an_engine_without_memory_ends_its_process_and_no_job(
+    arena: Arena, rng: random.Random
+) -> None:
+    """The limit is the kernel's and the failed allocation a real one."""
+    with arena.armed({"starved": "worker.decoding=starve@9"}) as [name]:
+        ids = until(arena, rng, lambda: arena.child(name) is None, "the worker ended")
+        arena.succeed(ids)
+        assert "MemoryError" in arena.stack.log(name)
+
+
 def test_a_drain_finishes_what_it_can_and_gives_the_rest_back_uncharged(
     arena: Arena, rng: random.Random
 ) -> None:

@@ -96,7 +96,7 @@ def test_json_that_is_no_object_is_422(sent: str, door: FrontDoor) -> None:
             {"task": "chat", "input": {"messages": [{"role": "root", "content": "a"}]}},
             "input.messages.0.role",
         ),
-        ({"parameters": {"max_tokens": 0}}, "parameters.max_tokens"),
+        ({"parameters": {"max_tokens": -1}}, "parameters.max_tokens"),
         ({"parameters": {"max_tokens": True}}, "parameters.max_tokens"),
         ({"parameters": {"temperature": "hot"}}, "parameters.temperature"),
         ({"parameters": {"stop": ["a"] * 17}}, "parameters.stop"),
@@ -294,7 +294,7 @@ def test_a_bad_key_request_is_refused_by_name(
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/jobs/", 404),
         ("PUT", "/v1/jobs", 405),
-        ("DELETE", "/v1/jobs/018f0000-0000-7000-8000-000000000000", 405),
+        ("PATCH", "/v1/jobs/018f0000-0000-7000-8000-000000000000", 405),
         ("POST", "/health/live", 405),
     ],
 )

@@ -17,6 +17,7 @@ import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
+import jobs.tenant_records
 import jobs.webhooks.records
 import jobs.worker_records
 import models_store.records
@@ -31,6 +32,7 @@ TABLES_FROM = (
     jobs.records,
     jobs.shares.records,
     jobs.webhooks.records,
+    jobs.tenant_records,
     jobs.worker_records,
     models_store.records,
 )

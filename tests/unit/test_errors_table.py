@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from api.errors import of_error
-from jobs import errors
+from jobs import errors, tenant_errors
 from jobs.errors import LmaasError
 from routing.problems import STATUS
 
@@ -42,10 +42,18 @@ PROMISED = {
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "batch_not_found": HTTPStatus.NOT_FOUND,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "previous_response_not_found": HTTPStatus.BAD_REQUEST,
+    "line_not_found": HTTPStatus.NOT_FOUND,
+    "batch_state_conflict": HTTPStatus.CONFLICT,
+    "batch_closed": HTTPStatus.CONFLICT,
+    "line_shared": HTTPStatus.CONFLICT,
+    "too_many_lines": HTTPStatus.BAD_REQUEST,
     "file_not_found": HTTPStatus.NOT_FOUND,
     "upload_not_found": HTTPStatus.NOT_FOUND,
     "upload_ended": HTTPStatus.BAD_REQUEST,
     "too_many_transfers": HTTPStatus.SERVICE_UNAVAILABLE,
+    "job_erased": HTTPStatus.GONE,
+    "job_not_ended": HTTPStatus.CONFLICT,
     "file_gone": HTTPStatus.GONE,
     "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
@@ -55,6 +63,9 @@ PROMISED = {
     "delivery_not_found": HTTPStatus.NOT_FOUND,
     "webhook_url_refused": HTTPStatus.BAD_REQUEST,
     "too_many_webhooks": HTTPStatus.BAD_REQUEST,
+    "tenant_not_found": HTTPStatus.NOT_FOUND,
+    "rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
+    "quota_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
@@ -91,6 +102,15 @@ def test_the_table_names_no_error_that_does_not_exist() -> None:
 def test_only_unavailable_says_when_to_try_again() -> None:
     assert of_error(errors.DatabaseUnavailable("away")).headers["Retry-After"].isdecimal()
     assert "Retry-After" not in of_error(errors.UnknownJob("none")).headers
+
+
+def test_an_exceeded_limit_says_which_one_when_to_try_again_and_whether() -> None:
+    response = of_error(tenant_errors.QuotaExceeded("full", limit="queued_jobs", retry_after_s=7))
+    assert response.headers["Retry-After"] == "7"
+    assert response.headers["x-should-retry"] == "true"
+    assert response.get_json()["error"]["limit"] == "queued_jobs"
+    hopeless = of_error(tenant_errors.RateLimitExceeded("too large", again=False))
+    assert hopeless.headers["x-should-retry"] == "false"
 
 
 def test_unauthenticated_says_how_to_authenticate() -> None:

@@ -28,7 +28,7 @@ def test_no_state_leads_to_itself(state: State) -> None:
     assert state not in TRANSITIONS[state]
 
 
-@pytest.mark.parametrize("state", set(State) - {State.QUEUED})
+@pytest.mark.parametrize("state", sorted(set(State) - {State.QUEUED}))
 def test_every_state_can_be_reached_from_queued(state: State) -> None:
     reached, fresh = {State.QUEUED}, {State.QUEUED}
     while fresh:

@@ -1,0 +1,16 @@
+"""Brings the waiting lines of batches in line with what their owners want, in pieces."""
+
+from sqlalchemy import Engine
+
+from dispatcher.chores import MORE
+from jobs.task_manager import TaskManager
+
+
+def settle_lines(engine: Engine) -> object:
+    """Holds, frees or moves a piece of them; `MORE` if there may be others."""
+    return MORE if TaskManager(engine).settle_lines() else None
+
+
+def hold_strays(engine: Engine) -> object:
+    """Holds lines that came back to the queue of a paused batch."""
+    return MORE if TaskManager(engine).hold_strays() else None

@@ -1,0 +1,68 @@
+"""The file of a batch: lines on a disk first, then one upload that may be sent again."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from lmaas.errors import BadUsage
+from lmaas.files import Files
+from lmaas.transport import Transport
+
+_PIECE_BYTES = 1 << 20
+
+
+def upload(
+    transport: Transport,
+    source: str | Path | IO[bytes] | Iterable[Mapping[str, Any]],
+    endpoint: str,
+    key: str,
+) -> str:
+    """Uploads a file or lines; the id of the file that a batch may name."""
+    if hasattr(source, "read"):
+        return send(transport, cast(IO[bytes], source), "lines.jsonl", key)
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.is_file():
+            raise BadUsage(f"there is no file {path}")
+        with path.open("rb") as file:
+            return send(transport, file, path.name, key)
+    with spooled(requests(source, endpoint)) as (file, _):
+        return send(transport, file, "lines.jsonl", key)
+
+
+def requests(lines: Iterable[Mapping[str, Any]], endpoint: str) -> Iterator[Mapping[str, Any]]:
+    """Lines as the server reads them: method and url may be left to us."""
+    for line in lines:
+        yield {"method": "POST", "url": endpoint, **line}
+
+
+@contextmanager
+def spooled(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[IO[bytes], str]]:
+    """The lines in a temporary file, at its beginning, and the sha256 of all of them."""
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as file:
+        for line in lines:
+            text = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+            digest.update(text)
+            file.write(text)
+        file.seek(0)
+        yield file, digest.hexdigest()
+
+
+def digest_of(file: IO[bytes]) -> str:
+    """The sha256 of an open file, which stands at its beginning again afterwards."""
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    file.seek(0)
+    return digest.hexdigest()
+
+
+def send(transport: Transport, file: IO[bytes], name: str, key: str) -> str:
+    """Sends an open file; the same key means the same file, however often it is sent."""
+    made = Files(transport).put(file, filename=name, idempotency_key=f"{key}-file")
+    return made.id
