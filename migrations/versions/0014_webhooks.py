@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         _moment("at", now=True),
         sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("of_job", postgresql.JSONB(), nullable=True),
         sa.Column("type", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
     )
