@@ -110,9 +110,16 @@ def _checked(door: Door, target: Target) -> Sequence[str]:
     if not found:
         raise DeliveryFailed("name_unknown", "the name of its host has no address")
     # One that is not allowed spoils the rest: an honest name has none.
-    if not all(is_allowed(ipaddress.ip_address(address), door.rules) for address in found):
+    if not all(_is_allowed(address, door.rules) for address in found):
         raise DeliveryFailed("address_refused", "its host has an address that is not public")
     return found[:MOST_ADDRESSES]
+
+
+def _is_allowed(address: str, rules: Rules) -> bool:
+    try:
+        return is_allowed(ipaddress.ip_address(address), rules)
+    except ValueError:  # a resolver that gives no address gives none that is allowed
+        return False
 
 
 def _connected(
@@ -199,7 +206,7 @@ def _pause_s(header: str | None) -> float | None:
     """Seconds of a `Retry-After`, bounded; None if it says nothing of use."""
     if header is None:
         return None
-    with suppress(ValueError, TypeError, OverflowError):
+    with suppress(ValueError, TypeError, IndexError, OverflowError, OSError):
         text = header.strip()
         seconds = (
             float(text)

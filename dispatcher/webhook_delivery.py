@@ -29,7 +29,7 @@ from jobs.webhooks.secrets import Safe
 from jobs.webhooks.urls import Rules, check
 from lmaas.version import __version__
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 64
 LOOK_EVERY_S = 0.5
 _LONGEST_PAUSE_S = 4 * 3600.0
 
@@ -84,6 +84,8 @@ class WebhookDelivery:
             answer = self._try(due)
             reach("housekeeper.delivered")
             self._mark(due, answer, until, stopping)
+        except DatabaseUnavailable as error:  # before anything was sent
+            log.warning("webhooks: %s", error.message)
         finally:
             with self._room:
                 self._free += 1

@@ -15,7 +15,7 @@ def announced_jobs(ended: str) -> str:
     wants to be told of. Lines of a batch are told with their batch."""
     return f"""  INSERT INTO webhook_outbox (tenant_id, job_id)
   SELECT e.tenant_id, e.id FROM {ended} e
-  WHERE {_ENDED} AND e.batch_id IS NULL AND (e.webhook OR {_SOMEBODY_LISTENS})"""  # noqa: S608 - only constants are joined
+  WHERE {_ENDED} AND e.batch_id IS NULL AND (e.has_webhook OR {_SOMEBODY_LISTENS})"""  # noqa: S608 - only constants are joined
 
 
 def announced(ended: str, *, type: str, subject: str, only: str = "true") -> str:  # noqa: A002

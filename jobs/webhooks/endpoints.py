@@ -1,7 +1,7 @@
 """A tenant's receivers of events, and the secret for the webhooks of its single jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -97,7 +97,7 @@ class Endpoint:
 class SigningSecret:
     """What signs the webhooks of a tenant's single jobs."""
 
-    secret: str
+    secret: str = field(repr=False)
     old_until: datetime | None
 
 

@@ -18,7 +18,7 @@ from jobs.ids import new_id
 from jobs.webhooks import statements
 
 # At once for one receiver, and for all receivers of one tenant.
-PER_LANE, PER_TENANT = 4, 16
+PER_LANE, PER_TENANT = 8, 16
 # A receiver that fails for so long and so often is disabled.
 FAILING = "3 days"
 MOST_FAILURES = 10

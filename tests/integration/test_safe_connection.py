@@ -72,7 +72,14 @@ def test_a_redirect_is_a_failure_that_names_the_rule(receiver: Receiver, status:
 
 @pytest.mark.parametrize(
     "found",
-    [("10.0.0.1",), ("127.0.0.1", "10.0.0.1"), ("::1",), ("::ffff:127.0.0.1",), ("fe80::1%1",)],
+    [
+        ("10.0.0.1",),
+        ("127.0.0.1", "10.0.0.1"),
+        ("::1",),
+        ("::ffff:127.0.0.1",),
+        ("fe80::1%1",),
+        ("nowhere",),
+    ],
 )
 def test_a_name_with_any_address_that_is_not_allowed_is_refused(
     receiver: Receiver, found: tuple[str, ...]

@@ -35,6 +35,7 @@ from jobs.webhooks.endpoints import Endpoint, Endpoints
 from jobs.webhooks.errors import WebhookSecretSealed
 from jobs.webhooks.events import EVENTS, TEST_EVENT, JobWebhook
 from jobs.webhooks.log import Delivery, DeliveryFilter
+from jobs.webhooks.outbox import PER_LANE
 from jobs.webhooks.secrets import Safe
 from jobs.webhooks.urls import Rules, of_job
 from lmaas.local import ports
@@ -241,16 +242,16 @@ def test_a_slow_receiver_delays_itself_alone(
 
     receiver.decide = decide
     at(receiver, endpoints, tenant_id, "/slow")
-    end(manager, tenant_id, 10)
+    end(manager, tenant_id, 20)
     other = a_tenant(engine, "other")
     at(receiver, endpoints, other, "/fast")
     with delivering(engine):
-        eventually(lambda: len(receiver.received) >= 4, within_s=10)
+        eventually(lambda: len(receiver.received) >= PER_LANE, within_s=10)
         end(manager, other, 20)
         assert len(ended(engine, other, count=20)) == 20
-        assert [one.path for one in receiver.received].count("/slow") == 4
+        assert [one.path for one in receiver.received].count("/slow") == PER_LANE
         go_on.set()
-        ended(engine, tenant_id, count=10)
+        ended(engine, tenant_id, count=20)
 
 
 def test_a_redirect_and_an_inner_address_are_told_in_the_log_as_what_they_are(
