@@ -193,7 +193,7 @@ class Endpoints:
         self.signing_secret(tenant_id)
         secret = secrets.make()
         values = {"tenant_id": tenant_id, "secret": self._safe.seal(secret)}
-        change = Change("webhook.rotate", "signing-secret", tenant_id=tenant_id)
+        change = Change("webhook.rotate_signing", tenant_id, tenant_id=tenant_id)
 
         def work(connection: Connection) -> SigningSecret:
             row = connection.execute(_ROTATE_SIGNING, values).one()
