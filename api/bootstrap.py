@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from jobs import keys
+from jobs import keys, tenants
 from jobs.database import open_engine
 from jobs.errors import LmaasError
 from jobs.keys import Scope
@@ -21,7 +21,7 @@ def main(tenant: str, name: str) -> None:
     """Make a key with all scopes for a tenant, and the tenant if need be."""
     try:
         engine = open_engine(load(), application="lmaas-bootstrap", connections=1)
-        tenant_id = keys.ensure_tenant(engine, tenant)
+        tenant_id = tenants.ensure(engine, tenant)
         _, secret = keys.create(engine, tenant_id, name, list(Scope))
         engine.dispose()
     except LmaasError as error:

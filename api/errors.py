@@ -11,6 +11,7 @@ from api.moments import moment
 from jobs import errors
 from jobs.content_errors import JobErased
 from jobs.errors import LmaasError
+from jobs.tenant_errors import RateLimitExceeded
 from routing import problems
 from routing.problems import Problem
 
@@ -37,6 +38,8 @@ def of_error(error: LmaasError) -> Response:
     more = {}
     if isinstance(error, errors.DeadlineUnmeetable) and error.earliest_finish is not None:
         more["earliest_finish"] = moment(error.earliest_finish)
+    if isinstance(error, RateLimitExceeded) and error.limit:
+        more["limit"] = error.limit
     if isinstance(error, JobErased):
         more = dict(error.fields)
     problem = problems.of_error(error, **more)
@@ -45,6 +48,9 @@ def of_error(error: LmaasError) -> Response:
         # A header each: browsers read one challenge in a line, and ask for a password.
         for scheme in ("Bearer", "Basic"):
             response.headers.add("WWW-Authenticate", f'{scheme} realm="lmaas"')
+    if isinstance(error, RateLimitExceeded):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        response.headers["x-should-retry"] = "true" if error.again else "false"
     return response
 
 

@@ -5,8 +5,10 @@ the result. A job that starts again after text was told says so: the client
 must drop what it has.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -16,6 +18,7 @@ from bells.token_stream import Delta
 from jobs import job_events, job_views
 from jobs.job_events import Event
 from jobs.job_views import JobView
+from jobs.logprobs import shown
 from jobs.states import TERMINAL, State
 
 # Proxies close what is silent; a client that vanished shows at the next write.
@@ -61,11 +64,14 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The next piece of text, of the job's completion `choice`."""
+    """The next piece of text, of the job's completion `choice`, and the logprobs of
+    the next tokens as the result has them; one of both may be empty. Logprobs are
+    told to who reads from the beginning: a place does not count them."""
 
     place: Place
     text: str
     choice: int = 0
+    logprobs: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class JobStory:
         self._hub = hub
         self._job_id = job_id
         self._event, self._attempt, self._offset = start.event, start.attempt, start.offset
+        self._token = 0
 
     def tell(self) -> Iterator[Told]:
         """All that happens from the place on, until the job has ended."""
@@ -144,8 +151,8 @@ class JobStory:
 
     def _begin(self, attempt: int) -> Iterator[Told]:
         if attempt > self._attempt:
-            void = self._offset > 0
-            self._attempt, self._offset = attempt, 0
+            void = self._offset > 0 or self._token > 0
+            self._attempt, self._offset, self._token = attempt, 0, 0
             if void:
                 yield Restarted(self._place)
 
@@ -153,20 +160,36 @@ class JobStory:
         for delta in deltas:
             yield from self._begin(delta.attempt)
             # Before: told already. After: something is missing, the result has it.
-            if delta.attempt == self._attempt and delta.offset <= self._offset < delta.end:
+            if delta.attempt != self._attempt:
+                continue
+            text, logprobs = "", []
+            if delta.offset <= self._offset < delta.end:
                 text = delta.text[self._offset - delta.offset :]
                 self._offset = delta.end
-                yield Text(self._place, text, delta.choice)
+            if delta.token <= self._token:
+                logprobs = [shown(one) for one in delta.logprobs[self._token - delta.token :]]
+                self._token += len(logprobs)
+            if text or logprobs:
+                yield Text(self._place, text, delta.choice, logprobs)
 
     def _end(self) -> Iterator[Told]:
         view = self._view()
         texts = [choice.text for choice in view.choices]
-        if view.attempt > self._attempt or sum(map(len, texts)) < self._offset:
+        logprobs = [choice.logprobs or [] for choice in view.choices]
+        short = sum(map(len, texts)) < self._offset or sum(map(len, logprobs)) < self._token
+        if view.attempt > self._attempt or short:
             yield from self._begin(view.attempt)
-        begins = 0
-        for number, text in enumerate(texts):
-            if rest := text[max(0, self._offset - begins) :]:
-                self._offset = begins + len(text)
-                yield Text(self._place, rest, number)
-            begins += len(text)
+        offset, token = self._offset, self._token
+        begins = zip(_beginnings(texts), _beginnings(logprobs), strict=True)
+        for number, (begin, first) in enumerate(begins):
+            text = texts[number][max(0, offset - begin) :]
+            rest = logprobs[number][max(0, token - first) :]
+            if text or rest:
+                self._offset = max(self._offset, begin + len(texts[number]))
+                yield Text(self._place, text, number, rest)
         yield Ended(self._place, view)
+
+
+def _beginnings(parts: Sequence[Sequence[Any]]) -> list[int]:
+    """Where each part begins in all of them together."""
+    return list(accumulate(map(len, parts), initial=0))[:-1]

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from jobs import counters, pauses
 from jobs.outlook import components, crash_loops, predictions
+from jobs.webhooks import retention
 
 _TOTALS = {
     "cancelled": ("lmaas_jobs_cancelled", "Jobs that ended cancelled"),
@@ -22,6 +23,11 @@ _TOTALS = {
     "reclaimed": ("lmaas_jobs_reclaimed", "Jobs taken back from workers that were lost"),
     "worker_deaths": ("lmaas_worker_deaths", "Workers that were seen dead"),
     "stale_writes": ("lmaas_stale_writes", "Results that came too late and were discarded"),
+}
+_WEBHOOK_TOTALS = {
+    "webhooks_delivered": ("lmaas_webhooks_delivered", "Events that receivers took"),
+    "webhook_attempts_failed": ("lmaas_webhook_attempts_failed", "Attempts to tell one in vain"),
+    "webhooks_given_up": ("lmaas_webhooks_given_up", "Events that could not be told in their day"),
 }
 _ENDLESS = "+Inf"
 
@@ -35,6 +41,7 @@ class Totals:
     def collect(self) -> Iterable[Metric]:
         """All of it."""
         yield from self._counters()
+        yield from self._webhooks()
         yield from self._states()
         yield from self._estimates()
 
@@ -46,6 +53,20 @@ class Totals:
                 if counted == name:
                     family.add_metric([f"{model}@{version}"], value)
             yield family
+
+    def _webhooks(self) -> Iterable[Metric]:
+        found = counters.read(self._engine)
+        for name, (metric, meaning) in _WEBHOOK_TOTALS.items():
+            family = CounterMetricFamily(metric, meaning)
+            family.add_metric([], found.get((name, "", 0), 0))
+            yield family
+        counts = retention.counts(self._engine)
+        yield GaugeMetricFamily(
+            "lmaas_webhooks_pending", "Events that are still to be told", counts.pending
+        )
+        yield GaugeMetricFamily(
+            "lmaas_webhooks_disabled", "Webhooks that are sent nothing", counts.disabled
+        )
 
     def _states(self) -> Iterable[Metric]:
         looping = GaugeMetricFamily(

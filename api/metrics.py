@@ -6,7 +6,8 @@ Labels are routes, methods, statuses and model versions; never a tenant's text.
 import time
 from collections.abc import Iterable
 
-from flask import Flask, Response, g, request
+from flask import Response, g, request
+from flask_openapi3.openapi import OpenAPI
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -46,7 +47,7 @@ class Work:
         return (queued, running, slots, busy)
 
 
-def register(app: Flask, services: Services) -> None:
+def register(app: OpenAPI, services: Services) -> None:
     """Counts every request, and answers /metrics (with a key, like all else)."""
 
     @app.before_request
@@ -61,7 +62,10 @@ def register(app: Flask, services: Services) -> None:
         SECONDS.labels(method, route).observe(time.perf_counter() - g.began)
         return response
 
-    @app.get("/metrics")
+    @app.get(
+        "/metrics", summary="Metrics for Prometheus", security=[{"key": []}],
+        responses={"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )  # fmt: skip
     def metrics() -> Response:
         registry = CollectorRegistry()
         registry.register(Work(services))

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from flask import Response
 
 from api.moments import maybe
+from jobs import embeddings
 from jobs.batches.names import batch_name
+from jobs.choices import Choice
 from jobs.endings import error_message
 from jobs.job_views import Attempt, JobView
 from jobs.keys import Key
@@ -58,7 +59,8 @@ def job(view: JobView) -> dict[str, Any]:
 
 
 def _result(view: JobView) -> dict[str, Any] | None:
-    if view.text is None:
+    vectors = embeddings.of_details(view.details)
+    if view.text is None and not vectors:
         return None
     completion = view.completion_tokens or 0
     choices = view.choices
@@ -70,8 +72,18 @@ def _result(view: JobView) -> dict[str, Any] | None:
             "completion_tokens": completion,
             "total_tokens": view.prompt_tokens + completion,
         },
-        "logprobs": choices[0].logprobs,
-        "choices": [asdict(choice) for choice in choices] if len(choices) > 1 else None,
+        "logprobs": choices[0].logprobs if choices else None,
+        "prompt_logprobs": choices[0].prompt_logprobs if choices else None,
+        "choices": [_choice(choice) for choice in choices] if len(choices) > 1 else None,
+        "embeddings": [embeddings.numbers(text) for text in vectors] or None,
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "text": choice.text,
+        "finish_reason": choice.finish_reason,
+        "logprobs": choice.logprobs,
     }
 
 
@@ -117,5 +129,6 @@ def key(shown: Key, secret: str | None = None) -> dict[str, Any]:
         "created_at": maybe(shown.created_at),
         "expires_at": maybe(shown.expires_at),
         "revoked_at": maybe(shown.revoked_at),
+        "last_used_at": maybe(shown.last_used_at),
     }
     return body if secret is None else body | {"key": secret}

@@ -34,6 +34,15 @@ class TokenLogprobs(Likelihood):
     top_logprobs: list[Likelihood]
 
 
+class PromptToken(Answer):
+    """A token of the prompt; nothing foretells the first, its logprob is null."""
+
+    token: str
+    bytes: list[int]
+    logprob: float | None
+    top_logprobs: list[Likelihood]
+
+
 FinishReason = Literal["stop", "length", "cancelled", "deadline"]
 
 
@@ -46,10 +55,15 @@ class Choice(Answer):
 
 
 class Result(Answer):
-    """What the model wrote; `usage` counts the tokens of all completions."""
+    """What the model wrote, or the vectors of what it read; `usage` counts the
+    tokens of all completions, or of all texts."""
 
-    text: str
+    text: str | None = Field(description="null if the task is `embed`")
     finish_reason: FinishReason
     usage: Usage
     logprobs: list[TokenLogprobs] | None = Field(description="of `text`, if asked for")
+    prompt_logprobs: list[PromptToken] | None = Field(description="if asked for")
     choices: list[Choice] | None = Field(description="all completions, if n is more than 1")
+    embeddings: list[list[float]] | None = Field(
+        description="a vector of each text, if the task is `embed`"
+    )

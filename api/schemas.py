@@ -21,6 +21,7 @@ class ErrorDetail(Answer):
     earliest_finish: str | None = Field(
         default=None, description="of `deadline_unmeetable` alone: when it could end"
     )
+    limit: str | None = Field(default=None, description="of 429 alone: the limit's name")
     job_id: str | None = Field(default=None, description="of `job_erased` alone")
     status: State | None = Field(default=None, description="of `job_erased` alone: how it ended")
     erased_at: str | None = Field(default=None, description="of `job_erased` alone")
@@ -119,6 +120,7 @@ class KeyAnswer(Answer):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    last_used_at: str | None = Field(description="give or take a minute")
     key: str | None = None
 
 

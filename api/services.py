@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from api.auth import Authenticator
 from api.batch_hub import BatchHub
+from api.key_uses import KeyUses
 from api.streams import StreamHub
 from api.transfers import Transfers
 from api.waiting import Notifier
@@ -14,6 +15,8 @@ from files_store.contents import Contents, open_contents
 from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from jobs.webhooks.endpoints import Endpoints
+from jobs.webhooks.secrets import Safe
 from routing.request_router import RequestRouter
 
 
@@ -29,9 +32,13 @@ class Services:
     streams: StreamHub
     hints: Hints
     authenticator: Authenticator
+    key_uses: KeyUses
+    # For tenants with limits: what is counted there may be forgotten in a crash.
+    counting: Engine
     batches: BatchHub
     contents: Contents
     transfers: Transfers
+    webhooks: Endpoints
 
 
 def open_services(settings: Settings) -> Services:
@@ -43,6 +50,8 @@ def open_services(settings: Settings) -> Services:
     batches.start()
     notifier = Notifier(engine, settings, streams.hear)
     notifier.start()
+    uses = KeyUses(engine)
+    uses.start()
     return Services(
         settings=settings,
         engine=engine,
@@ -51,8 +60,13 @@ def open_services(settings: Settings) -> Services:
         notifier=notifier,
         streams=streams,
         hints=Hints(settings),
-        authenticator=Authenticator(engine),
+        authenticator=Authenticator(engine, uses.note),
+        key_uses=uses,
+        counting=open_engine(
+            settings, application="lmaas-web-quotas", connections=4, durable=False
+        ),
         batches=batches,
         contents=open_contents(settings),
         transfers=Transfers(settings),
+        webhooks=Endpoints(engine, Safe(settings.webhook_keys)),
     )

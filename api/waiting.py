@@ -1,7 +1,8 @@
 """Waiting polls: one notifier for all of a web process.
 
 A poll that waits costs a sleeping thread and no query of its own. It is woken
-by a Redis hint, or at the latest by one batched query every half second.
+by a Redis hint, or at the latest by one batched query every half second; then
+it is also seen whose client went away.
 """
 
 import logging
@@ -10,10 +11,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from socket import socket
 from uuid import UUID
 
 from sqlalchemy import Engine
 
+from api.departures import Departures
 from bells.hints import FINISHED, listen
 from jobs import job_views
 from jobs.errors import DatabaseUnavailable
@@ -26,21 +29,27 @@ log = logging.getLogger(__name__)
 
 
 class Waiter:
-    """One poll that waits for the end of a job."""
+    """One poll that waits for the end of a job. `left`: its client went away."""
 
     def __init__(self, job_id: UUID) -> None:
         self.job_id = job_id
         self._ended = threading.Event()
         self._view: JobView | None = None
+        self.left = False
 
     def wait(self, seconds: float) -> JobView | None:
-        """The ended job, or None if the time is over first."""
+        """The ended job, or None if the time is over first, or the client left."""
         self._ended.wait(seconds)
         return self._view
 
     def end(self, view: JobView) -> None:
         """Wakes the poll."""
         self._view = view
+        self._ended.set()
+
+    def leave(self) -> None:
+        """Wakes the poll, because nobody reads what it would answer."""
+        self.left = True
         self._ended.set()
 
 
@@ -55,6 +64,7 @@ class Notifier:
         self._tell = tell
         self._settings = settings
         self._waiters: dict[UUID, list[Waiter]] = defaultdict(list)
+        self._departures: Departures[Waiter] = Departures()
         self._count = 0
         self._hinted: set[UUID] = set()
         self._changed = threading.Condition()
@@ -86,24 +96,32 @@ class Notifier:
             yield waiters[0] if waiters else None
 
     @contextmanager
-    def waiters(self, job_ids: Sequence[UUID]) -> Iterator[list[Waiter] | None]:
-        """The same for one poll (one thread) that waits for several jobs."""
+    def waiters(
+        self, job_ids: Sequence[UUID], connection: socket | None = None
+    ) -> Iterator[list[Waiter] | None]:
+        """The same for one poll (one thread) that waits for several jobs, and no
+        longer than its client does if the client's connection is given."""
         waiters = [Waiter(id) for id in job_ids]
+        number = None
         with self._changed:
             admitted = self._count < self._settings.max_waiters
             if admitted:
                 self._count += 1
                 for waiter in waiters:
                     self._waiters[waiter.job_id].append(waiter)
+                if connection is not None:
+                    number = self._departures.watch(connection, waiters)
         try:
             yield waiters if admitted else None
         finally:
             if admitted:
-                self._forget(waiters)
+                self._forget(waiters, number)
 
-    def _forget(self, waiters: Sequence[Waiter]) -> None:
+    def _forget(self, waiters: Sequence[Waiter], number: int | None) -> None:
         with self._changed:
             self._count -= 1
+            if number is not None:
+                self._departures.forget(number)
             for waiter in waiters:
                 rest = [other for other in self._waiters[waiter.job_id] if other is not waiter]
                 if rest:
@@ -132,11 +150,17 @@ class Notifier:
                 self._hinted.clear()
             if overdue:
                 due = time.monotonic() + _LOOK_EVERY_S
+                self._let_go()
             try:
                 self._look(ids, hinted=not overdue)
             except DatabaseUnavailable as error:
                 log.warning("polls wait on: %s", error.message)
                 self._stopping.wait(_LOOK_EVERY_S)
+
+    def _let_go(self) -> None:
+        with self._changed:
+            for waiter in self._departures.gone():
+                waiter.leave()
 
     def _look(self, ids: list[UUID], *, hinted: bool) -> None:
         if ids and not hinted:

@@ -2,9 +2,9 @@
 
 The one place where a completion passes through Redis: a stream for each such
 job, bounded in length, with a time to live, and gone soon after the job's end.
-Everything in it may be lost. An entry says which attempt it belongs to and at
-which character of the completion it begins, so a reader sees a gap, and fills
-it from the result in Postgres.
+Everything in it may be lost. An entry says which attempt it belongs to, at
+which character of the completion it begins and at which of its logprobs, so a
+reader sees a gap, and fills it from the result in Postgres.
 """
 
 import logging
@@ -18,9 +18,15 @@ from uuid import UUID
 from redis import Redis
 
 from bells.connections import Breaker, quick_client
+from jobs.logprobs import TokenLogprobs, pack, unpack
 from jobs.settings import Settings
 
 _MOST_ENTRIES = 4_096
+# What one attempt's stream may hold, in characters: text and packed logprobs. The
+# rest is told from the result.
+MOST_STREAMED = 1_000_000
+# About what a packed likelihood takes: its piece, its logprob, and base64.
+_LIKELIHOOD = 15
 # A reader that comes back within this time still finds what it missed.
 _AFTER_END_S = 30
 _LONGEST_LIFE_S = 3_600
@@ -35,17 +41,26 @@ _Part = tuple[UUID, int, int]  # job, attempt, completion
 @dataclass(frozen=True, slots=True)
 class Delta:
     """Text that a job's attempt produced, from character `offset` of all its
-    completions on; it belongs to completion `choice`."""
+    completions on; it belongs to completion `choice`. `logprobs` are those of
+    tokens from number `token` of all completions on, if they were asked for."""
 
     attempt: int
     offset: int
     text: str
     choice: int = 0
+    token: int = 0
+    logprobs: Sequence[TokenLogprobs] = ()
 
     @property
     def end(self) -> int:
         """The offset of what comes next."""
         return self.offset + len(self.text)
+
+    @property
+    def size(self) -> int:
+        """About how many characters it takes up in a stream."""
+        likelihoods = sum(1 + len(entry.top) for entry in self.logprobs)
+        return len(self.text) + _LIKELIHOOD * likelihoods
 
 
 def key(job_id: UUID) -> str:
@@ -71,7 +86,8 @@ class TokenWriter:
             part = (job_id, delta.attempt, delta.choice)
             before = self._waiting.get(part)
             if before is not None:
-                delta = replace(before, text=before.text + delta.text)
+                logprobs = (*before.logprobs, *delta.logprobs)
+                delta = replace(before, text=before.text + delta.text, logprobs=logprobs)
             self._waiting[part] = delta
             self._changed.notify()
 
@@ -97,6 +113,8 @@ class TokenWriter:
             entry: Any = {"a": delta.attempt, "o": delta.offset, "t": delta.text}
             if delta.choice:
                 entry["c"] = delta.choice
+            if delta.logprobs:
+                entry |= {"n": delta.token, "l": pack(delta.logprobs)}
             pipeline.xadd(key(job_id), entry, maxlen=_MOST_ENTRIES, approximate=True)
             pipeline.expire(key(job_id), _LONGEST_LIFE_S)
         for job_id in ended:
@@ -120,6 +138,9 @@ def read(
 
 def _delta(fields: dict[str, str]) -> Delta | None:
     try:  # anybody with the password can write anything
-        return Delta(int(fields["a"]), int(fields["o"]), fields["t"], int(fields.get("c", 0)))
+        return Delta(
+            int(fields["a"]), int(fields["o"]), fields["t"], int(fields.get("c", 0)),
+            int(fields.get("n", 0)), unpack(fields["l"]) if "l" in fields else (),
+        )  # fmt: skip
     except (KeyError, ValueError):
         return None

@@ -20,7 +20,7 @@ from bells.celery_app import Bell
 from dispatcher.bell_ringer import BellRinger
 from dispatcher.cluster_manager import ClusterManager
 from dispatcher.job_dispatcher import JobDispatcher
-from jobs import keys, leases
+from jobs import leases, tenants
 from jobs.database import open_engine
 from jobs.envelopes import ClaimedJob, NewJob, Outcome
 from jobs.ids import new_id
@@ -82,7 +82,7 @@ class Probe:
 
     def __init__(self, engine: Engine) -> None:
         self._manager = TaskManager(engine)
-        self._tenant_id = keys.ensure_tenant(engine, "bench")
+        self._tenant_id = tenants.ensure(engine, "bench")
         who = Incarnation(new_id(), new_id(), "echo", 1, "cpu", "bench", 1, SLOTS)
         leases.open_lease(engine, who, 3600)
         leases.renew(engine, who.id, state="ready", slots=SLOTS, stale_writes=0, lease_s=3600)

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.engine_candidates import OwnEngine, Prompt, Stock, prompts
 from benchmarks.workload import jobs
-from workers.engines.lm.device import choose_dtype
+from workers.engines.devices import choose_dtype
 
 RESULT = Path("benchmarks/results/engine.json")
 WORKLOADS = {"48 at once": (48, 48), "144 requests, 128 at once": (144, 128)}

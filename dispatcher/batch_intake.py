@@ -18,14 +18,16 @@ from dispatcher.chores import MORE
 from files_store import catalog
 from files_store.contents import Contents
 from jobs.batches import equals, lifecycle
-from jobs.batches.envelopes import Chunk, Reach
+from jobs.batches.envelopes import Chunk, Reach, TakenLine
 from jobs.batches.lifecycle import LEASE_S, HeldBatch
 from jobs.batches.limits import MOST_LINES
 from jobs.content_errors import FileGone, FileLost, StorageUnavailable, UnknownFile
 from jobs.failpoints import reach
 from jobs.ids import new_id
+from jobs.quotas.admission import admit_lines
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
+from jobs.tenant_errors import RateLimitExceeded
 from routing.openai.line_router import LineRouter
 from routing.request_router import RequestRouter
 
@@ -55,6 +57,8 @@ class BatchIntake:
             self._read(batch, Hold(self._engine, batch, stopping))
         except LetGo:
             pass
+        except RateLimitExceeded as error:  # its tenant has as much waiting as it may
+            pause_s = float(error.retry_after_s)
         except (FileGone, FileLost, UnknownFile) as error:
             self._fail(batch, error.code, error.message)
         except (StorageUnavailable, OSError) as error:
@@ -131,8 +135,17 @@ class BatchIntake:
         )
         if batch.dedupe:
             taken = equals.joined(self._engine, batch.id, taken)
+        self._admit(batch, taken)
         chunk = Chunk(batch.id, batch.taken_by, now.status, *span, taken, ended)
         reach("batches.taking")
         done = self._task_manager.submit_many(chunk, LEASE_S)
         reach("batches.taken")
         return done
+
+    def _admit(self, batch: HeldBatch, taken: Sequence[TakenLine]) -> None:
+        """Raises `QuotaExceeded`: the lines are read again when there is room."""
+        new = [line.job for line in taken if line.job is not None]
+        tokens = sum(job.prompt_tokens + job.max_tokens for job in new)
+        refusal = admit_lines(self._engine, batch.tenant_id, len(new), tokens)
+        if refusal is not None:
+            raise refusal

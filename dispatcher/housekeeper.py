@@ -20,10 +20,12 @@ from dispatcher.chores import Chore
 from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
 from dispatcher.upkeep import erase_results, keep_files
+from dispatcher.webhook_delivery import LOOK_EVERY_S, WebhookDelivery, tidy
 from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
+from jobs.quotas import folding
 from jobs.settings import Settings, load
 from jobs.task_manager import TaskManager
 from jobs.threads import end_process_with_any_thread
@@ -36,6 +38,7 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
     contents, manager = open_contents(settings), TaskManager(engine)
     return [
         Chore("forgetting", 60.0, lambda _: keep_house(engine)),
+        Chore("quotas", 1.0, lambda stopping: folding.fold_due(engine, stopping)),
         Chore("deleted-models", 1.0, lambda _: finish_deletions(engine, settings)),
         Chore("files", 30.0, lambda _: keep_files(engine, contents)),
         Chore("retention", 60.0, lambda _: erase_results(manager)),
@@ -46,6 +49,8 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
         Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
         Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
         Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
+        Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),
+        Chore("webhook log", 60.0, lambda _: tidy(engine)),
     ]
 
 
@@ -53,6 +58,7 @@ def main() -> None:
     """Runs until SIGTERM; a missing Postgres is waited for."""
     try:
         settings = load()
+        open_contents(settings)  # a bad LMAAS_FILES stops the start
     except BadSettings as error:
         sys.exit(f"housekeeper does not start: {error.message}")
     logs.configure(settings, "housekeeper")

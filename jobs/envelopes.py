@@ -42,6 +42,8 @@ class NewJob:
     stream: bool = False
     # What its route repeats of the request in every answer; None for native jobs.
     asked: dict[str, Any] | None = None
+    # Where its end is told, as the outbox reads it (`jobs.webhooks.urls.of_job`).
+    webhook: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

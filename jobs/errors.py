@@ -3,7 +3,8 @@
 Each class has a stable `code` that clients may switch on. The docstring's
 first line says what it means; the message of an instance says what was wrong,
 where, and what to do. HTTP status numbers live in `routing/problems.py` alone.
-Errors of files and of erased content stand in `jobs/content_errors.py`.
+Errors of files and of erased content stand in `jobs/content_errors.py`, those of tenants
+and their limits in `jobs/tenant_errors.py`.
 """
 
 from datetime import datetime
@@ -74,6 +75,12 @@ class UnknownResponse(LmaasError):
     """No such response of /v1/responses for this tenant."""
 
     code = "response_not_found"
+
+
+class UnknownPreviousResponse(InvalidRequest):
+    """No such response of /v1/responses to go on from, for this tenant."""
+
+    code = "previous_response_not_found"
 
 
 class UnknownBatch(LmaasError):

@@ -30,6 +30,7 @@ POINTS: dict[str, str] = {
     "batches.writing": "a piece of an output file was made, not yet written",
     "batches.written": "a batch's files are there, it has not ended yet",
     "dispatcher.reaping": "overdue leases are ended, their jobs not yet taken back",
+    "housekeeper.delivered": "a webhook was answered, its delivery not yet marked",
     "worker.rung": "a bell was received, nothing claimed for it",
     "worker.claiming": "a worker is about to claim",
     "worker.claimed": "jobs are claimed and not yet in the engine",

@@ -24,6 +24,7 @@ def storable(text: str) -> str:
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)]
 FilledText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable)]
+TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 ShortText = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)]
 
 

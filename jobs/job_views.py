@@ -17,7 +17,7 @@ COLUMNS = """
 SELECT j.id, j.tenant_id, j.task, j.model, j.version, j.state, j.priority, j.attempt,
        j.cancel_requested, j.prompt_tokens, j.completion_tokens, j.finish_reason, j.error_code,
        j.submitted_at, j.started_at, j.first_token_at, j.finished_at, j.run_at, j.expires_at,
-       j.deadline, j.replay_of, j.batch_id, coalesce(i.labels, '{}') AS labels
+       j.deadline, j.replay_of, j.batch_id, coalesce(i.labels, jsonb_build_object()) AS labels
 """
 
 _GET = text(f"""

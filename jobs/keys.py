@@ -1,4 +1,4 @@
-"""Tenants and their API keys.
+"""API keys of tenants.
 
 A key is 256 random bits, shown once, stored as its SHA-256: whoever reads the
 database cannot use it. Scopes say what a key may do.
@@ -7,15 +7,17 @@ database cannot use it. Scopes say what a key may do.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from jobs.database import run
+from jobs import audit
+from jobs.audit import Actor, Change
+from jobs.database import run, transact
 from jobs.errors import UnknownKey
 from jobs.ids import new_id
 
@@ -23,19 +25,32 @@ PREFIX = "lmaas_"
 
 
 class Scope(StrEnum):
-    """What a key may be used for; `admin` includes all others."""
+    """What a key may be used for. `admin` includes what belongs to its tenant, and
+    reading models; models belong to the installation, so `models:write` stands alone."""
 
     JOBS = "jobs"
+    BATCHES = "batches"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
     ADMIN = "admin"
+
+
+_APART_FROM_ADMIN = frozenset({Scope.MODELS_WRITE.value})
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request speaks for."""
+    """Who a request speaks for; `limited` if its tenant has limits (`jobs.quotas`)."""
 
     tenant_id: UUID
     key_id: UUID
     scopes: frozenset[str]
+    limited: bool = False
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key carries a scope, by itself or by `admin`."""
+        by_admin = Scope.ADMIN.value in self.scopes and scope.value not in _APART_FROM_ADMIN
+        return by_admin or scope.value in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +64,15 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
-_TENANT = text("""
-INSERT INTO tenants (id, name) VALUES (:id, :name)
-ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
-""")
-
-_SHOWN = "id, name, prefix, scopes, created_at, expires_at, revoked_at"
+_SHOWN = "id, name, prefix, scopes, created_at, expires_at, revoked_at, last_used_at"
 
 _CREATE = text(f"""
 INSERT INTO api_keys (id, tenant_id, name, prefix, sha256, scopes, expires_at)
-VALUES (:id, :tenant_id, :name, :prefix, :sha256, :scopes, :expires_at) RETURNING {_SHOWN}
+VALUES (:id, :tenant_id, :name, :prefix, :sha256, :scopes, :expires_at)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING {_SHOWN}
 """)  # noqa: S608 - only constants are joined
 
 _LIST = text(f"""
@@ -68,21 +80,34 @@ SELECT {_SHOWN} FROM api_keys WHERE tenant_id = :tenant_id ORDER BY id
 """)  # noqa: S608 - only constants are joined
 
 _REVOKE = text(f"""
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
-WHERE id = :id AND tenant_id = :tenant_id RETURNING {_SHOWN}
+UPDATE api_keys SET revoked_at = clock_timestamp()
+WHERE id = :id AND tenant_id = :tenant_id AND revoked_at IS NULL RETURNING {_SHOWN}
+""")  # noqa: S608 - only constants are joined
+
+_GET = text(f"""
+SELECT {_SHOWN} FROM api_keys WHERE id = :id AND tenant_id = :tenant_id
 """)  # noqa: S608 - only constants are joined
 
 _FIND = text("""
-SELECT id, tenant_id, scopes, sha256 FROM api_keys
-WHERE sha256 = :sha256 AND revoked_at IS NULL
+SELECT id, tenant_id, scopes, sha256,
+       EXISTS (SELECT FROM tenant_quotas q WHERE q.tenant_id = api_keys.tenant_id) AS limited
+FROM api_keys WHERE sha256 = :sha256 AND revoked_at IS NULL
   AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """)
 
 
-def ensure_tenant(engine: Engine, name: str) -> UUID:
-    """The tenant of that name, made if there is none."""
-    rows = run(engine, _TENANT, {"id": new_id(), "name": name})
-    return UUID(str(rows[0].id))
+# In the order of ids, so that two processes never wait in a ring.
+_USED = text("""
+WITH due AS MATERIALIZED (
+  SELECT k.id, u.ago_s FROM api_keys k
+  JOIN unnest(CAST(:ids AS uuid[]), CAST(:ages_s AS float8[])) u(id, ago_s) ON u.id = k.id
+  WHERE k.last_used_at IS NULL OR k.last_used_at < clock_timestamp() - interval '1 minute'
+  ORDER BY k.id FOR UPDATE OF k
+)
+UPDATE api_keys k SET last_used_at = greatest(
+  k.last_used_at, clock_timestamp() - make_interval(secs => due.ago_s))
+FROM due WHERE k.id = due.id RETURNING 1
+""")
 
 
 def create(
@@ -91,19 +116,35 @@ def create(
     name: str,
     scopes: Sequence[Scope],
     expires_at: datetime | None = None,
+    by: Actor | None = None,
 ) -> tuple[Key, str]:
-    """Makes a key; the second value is the key itself, which is not kept."""
+    """Makes a key; the second value is the key itself, which is not kept. `by` stands
+    in the audit log, None for an operator."""
     secret = PREFIX + secrets.token_urlsafe(32)
+    id = new_id()
+    carried = [scope.value for scope in scopes]
     values = {
-        "id": new_id(),
+        "id": id,
         "tenant_id": tenant_id,
         "name": name,
         "prefix": secret[: len(PREFIX) + 6],
         "sha256": digest(secret),
-        "scopes": [scope.value for scope in scopes],
+        "scopes": carried,
         "expires_at": expires_at,
     }
-    return Key(*(run(engine, _CREATE, values)[0])), secret
+    details = {"name": name, "scopes": " ".join(carried), "expires_at": _said(expires_at)}
+    change = Change("key.create", id, details, tenant_id)
+
+    def work(connection: Connection) -> Key:
+        made = connection.execute(_CREATE, values).one()
+        audit.record(connection, by, change)
+        return Key(*made)
+
+    return transact(engine, work), secret
+
+
+def _said(expires_at: datetime | None) -> str | None:
+    return None if expires_at is None else expires_at.astimezone(UTC).isoformat()
 
 
 def list_keys(engine: Engine, tenant_id: UUID) -> list[Key]:
@@ -111,12 +152,29 @@ def list_keys(engine: Engine, tenant_id: UUID) -> list[Key]:
     return [Key(*row) for row in run(engine, _LIST, {"tenant_id": tenant_id})]
 
 
-def revoke(engine: Engine, tenant_id: UUID, key_id: UUID) -> Key:
+def revoke(engine: Engine, tenant_id: UUID, key_id: UUID, by: Actor | None = None) -> Key:
     """Ends a key for good. Raises `UnknownKey` for a missing or foreign one."""
-    rows = run(engine, _REVOKE, {"id": key_id, "tenant_id": tenant_id})
-    if not rows:
-        raise UnknownKey(f"there is no API key {key_id}")
-    return Key(*rows[0])
+    values = {"id": key_id, "tenant_id": tenant_id}
+
+    def work(connection: Connection) -> Key:
+        ended = connection.execute(_REVOKE, values).one_or_none()
+        if ended is not None:
+            change = Change("key.revoke", key_id, {"name": ended.name}, tenant_id)
+            audit.record(connection, by, change)
+            return Key(*ended)
+        found = connection.execute(_GET, values).one_or_none()
+        if found is None:
+            raise UnknownKey(f"there is no API key {key_id}")
+        return Key(*found)
+
+    return transact(engine, work)
+
+
+def note_uses(engine: Engine, ages_s: Mapping[UUID, float]) -> int:
+    """Notes that keys were used so many seconds ago; those that were noted within the
+    last minute stay as they are. Returns how many were written."""
+    values = {"ids": list(ages_s), "ages_s": list(ages_s.values())}
+    return len(run(engine, _USED, values))
 
 
 def authenticate(engine: Engine, secret: str) -> Principal | None:
@@ -124,7 +182,7 @@ def authenticate(engine: Engine, secret: str) -> Principal | None:
     wanted = digest(secret)
     for row in run(engine, _FIND, {"sha256": wanted}):
         if hmac.compare_digest(bytes(row.sha256), wanted):
-            return Principal(row.tenant_id, row.id, frozenset(row.scopes))
+            return Principal(row.tenant_id, row.id, frozenset(row.scopes), row.limited)
     return None
 
 

@@ -7,9 +7,11 @@ claim itself (`jobs.worker_statements.CLAIM`).
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from jobs.database import run
+from jobs import audit
+from jobs.audit import Actor, Change
+from jobs.database import run, transact
 
 _PAUSE = text("""
 INSERT INTO paused_models (model, version, reason) VALUES (:model, :version, :reason)
@@ -36,15 +38,32 @@ class Pause:
     reason: str
 
 
-def pause(engine: Engine, model: str, version: int, reason: str) -> Pause:
-    """Stops claims. Paused again it keeps its time and takes the new reason."""
+def pause(engine: Engine, model: str, version: int, reason: str, by: Actor | None = None) -> Pause:
+    """Stops claims. Paused again it keeps its time and takes the new reason. `by` stands
+    in the audit log, None for an operator."""
     values = {"model": model, "version": version, "reason": reason}
-    return Pause(*run(engine, _PAUSE, values)[0])
+    change = Change("model.pause", f"{model}@{version}")
+
+    def work(connection: Connection) -> Pause:
+        paused = connection.execute(_PAUSE, values).one()
+        audit.record(connection, by, change)
+        return Pause(*paused)
+
+    return transact(engine, work)
 
 
-def resume(engine: Engine, model: str, version: int) -> bool:
+def resume(engine: Engine, model: str, version: int, by: Actor | None = None) -> bool:
     """Lets claims go on; False if it was not paused."""
-    return bool(run(engine, _RESUME, {"model": model, "version": version}))
+    change = Change("model.resume", f"{model}@{version}")
+
+    def work(connection: Connection) -> bool:
+        values = {"model": model, "version": version}
+        resumed = connection.execute(_RESUME, values).one_or_none() is not None
+        if resumed:
+            audit.record(connection, by, change)
+        return resumed
+
+    return transact(engine, work)
 
 
 def paused(engine: Engine) -> dict[tuple[str, int], Pause]:

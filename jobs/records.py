@@ -66,6 +66,8 @@ class KeyRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=NOW)
     expires_at: Mapped[datetime | None] = mapped_column(Moment)
     revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+    # Give or take a minute (`api.key_uses`).
+    last_used_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class JobRecord(Base):
@@ -110,6 +112,8 @@ class JobRecord(Base):
     worker_id: Mapped[UUID | None] = mapped_column(Uuid)
     # Its client asked to read the text while it grows (`bells.token_stream`).
     stream: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Its input names a webhook of its own.
+    has_webhook: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     # The batch whose line it is (`jobs.batches`).
     batch_id: Mapped[UUID | None] = mapped_column(Uuid)
@@ -165,6 +169,8 @@ class InputRecord(Base):
     labels: Mapped[dict[str, str]] = mapped_column(JSONB)
     # What its route repeats of the request in every answer; null for native jobs.
     asked: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # Where its end is told (`jobs.webhooks.events.JobWebhook`), and in which lane.
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class ResultRecord(Base):

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from jobs import statements
-from jobs.database import run
+from jobs import audit, statements
+from jobs.audit import Actor, Change, Scalar
+from jobs.database import transact
 from jobs.ids import new_id
 from jobs.job_views import MATCHES, JobFilter
 from jobs.states import CLASS_OFFSET_S
@@ -52,17 +53,27 @@ RETURNING job_id
 """)
 
 
-def replay_one(engine: Engine, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
+def replay_one(
+    engine: Engine, tenant_id: UUID, job_id: UUID, client_address: str, by: Actor | None
+) -> UUID | None:
     """See `TaskManager.replay`."""
+    id = new_id()
     values = {
-        "id": new_id(),
+        "id": id,
         "old_id": job_id,
         "tenant_id": tenant_id,
         "client_address": client_address,
         "offsets_s": _offsets(),
     }
-    rows = run(engine, statements.REPLAY, values)
-    return rows[0].job_id if rows else None
+    change = Change("job.replay", job_id, {"new_id": str(id)}, tenant_id)
+
+    def work(connection: Connection) -> UUID | None:
+        if connection.execute(statements.REPLAY, values).one_or_none() is None:
+            return None
+        audit.record(connection, by, change)
+        return id
+
+    return transact(engine, work)
 
 
 def _offsets() -> str:
@@ -78,8 +89,9 @@ class Replay:
 
 
 def replay(
-    connection: Connection, tenant_id: UUID, wanted: JobFilter, client_address: str, *, dry: bool
-) -> Sequence[Replay]:
+    connection: Connection, tenant_id: UUID, wanted: JobFilter, client_address: str, *,
+    dry: bool, by: Actor | None = None,
+) -> Sequence[Replay]:  # fmt: skip
     """Replays up to `wanted.limit` jobs in the caller's transaction, oldest first."""
     connection.execute(_ALONE, {"tenant_id": tenant_id})
     values: dict[str, Any] = wanted.values() | {"tenant_id": tenant_id}
@@ -96,4 +108,6 @@ def replay(
             "offsets_s": _offsets(),
         },
     )
+    told: dict[str, Scalar] = {"jobs": len(old_ids), "first": str(old_ids[0])}
+    audit.record(connection, by, Change("job.replay", "many", told, tenant_id))
     return [Replay(old, new) for old, new in zip(old_ids, new_ids, strict=True)]

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from jobs.database import run
+from jobs import audit
+from jobs.audit import Actor, Change, Scalar
+from jobs.database import run, transact
 
 _SET = text("""
 UPDATE tenants SET retain_results_s = :results_s, retain_files_s = :files_s
@@ -27,8 +29,16 @@ def of_tenant(engine: Engine, name: str) -> Retention | None:
     return Retention(*rows[0]) if rows else None
 
 
-def set_retention(engine: Engine, name: str, kept: Retention) -> bool:
+def set_retention(engine: Engine, name: str, kept: Retention, by: Actor | None = None) -> bool:
     """Sets it from now on, for what there is already too; False if there is no tenant
-    of that name."""
-    values = {"name": name, "results_s": kept.results_s, "files_s": kept.files_s}
-    return bool(run(engine, _SET, values))
+    of that name. `by` stands in the audit log, None for an operator."""
+    times: dict[str, Scalar] = {"results_s": kept.results_s, "files_s": kept.files_s}
+
+    def work(connection: Connection) -> bool:
+        found = connection.execute(_SET, times | {"name": name}).one_or_none()
+        if found is not None:
+            change = Change("tenant.retention", found.id, times, found.id)
+            audit.record(connection, by, change)
+        return found is not None
+
+    return transact(engine, work)

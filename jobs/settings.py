@@ -4,8 +4,10 @@ Every process starts with `load()`; a missing or bad value stops the start
 with a sentence that names the variable, the value and what was expected.
 """
 
+import base64
 import os
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -34,6 +36,24 @@ def _redis(url: SecretStr) -> SecretStr:
 def _failpoints(text: str) -> str:
     failpoints.parse(text)
     return text
+
+
+def _networks(text: str) -> str:
+    for network in filter(None, text.split(",")):
+        ip_network(network.strip())
+    return text
+
+
+def _fernet_keys(keys: SecretStr) -> SecretStr:
+    for key in keys.get_secret_value().split(","):
+        # Said without the key: this sentence goes to a log.
+        try:
+            fits = len(base64.urlsafe_b64decode(key)) == 32
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError("expected keys of 32 bytes in urlsafe base64, separated by commas")
+    return keys
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -112,6 +132,21 @@ class Settings(BaseSettings):
         default="", description="where this process dies, sleeps or fails: for tests of that"
     )
 
+    # webhooks
+    webhook_http: bool = Field(default=False, description="http:// too; for development")
+    webhook_private: Annotated[str, AfterValidator(_networks)] = Field(
+        default="", description="networks of one's own that webhooks may reach, by commas"
+    )
+    webhook_keys: Annotated[SecretStr, AfterValidator(_fernet_keys)] | None = Field(
+        default=None, description="seal the secrets of webhooks; the first seals, all open"
+    )
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=15.0, description="the longest an attempt may take"
+    )
+    webhook_pause_s: Seconds = Field(
+        default=5.0, description="before the second attempt; tripled each time, up to 4 hours"
+    )
+
     # flower
     flower_port: Port = 5555
     flower_basic_auth: SecretStr | None = None
@@ -120,6 +155,12 @@ class Settings(BaseSettings):
     def files_url(self) -> str:
         """Where the contents of files lie; a folder or an fsspec URL."""
         return self.files or str((self.store / "files").absolute())
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of `webhook_private`."""
+        given = filter(None, self.webhook_private.split(","))
+        return tuple(ip_network(network.strip()) for network in given)
 
     @property
     def models_folder(self) -> Path:
@@ -135,7 +176,11 @@ def _sentence(error: ValidationError) -> str:
         if item["type"] == "missing":
             lines.append(f"{variable} is not set; it is needed (`lmaas up` sets it)")
             continue
-        shown = "(hidden)" if "URL" in variable or "AUTH" in variable else repr(item["input"])
+        shown = (
+            "(hidden)"
+            if "URL" in variable or "AUTH" in variable or "KEYS" in variable
+            else repr(item["input"])
+        )
         lines.append(f"{variable}={shown} is not usable: {item['msg']}")
     return "; ".join(lines)
 

@@ -1,8 +1,8 @@
 """The job envelope: what a client may ask of a language model, and what it gets.
 
 One schema per task type. Everything is bounded; unknown fields are refused by
-name. A new task type adds its input here, a row to `TASK_INPUTS`, a module
-under `workers/tasks/`, and nothing else.
+name. A new task type adds its input here, a row to `TASK_INPUTS` and one to
+`TASK_PARAMETERS`; ARCHITECTURE.md says what else it needs.
 """
 
 from enum import StrEnum
@@ -17,18 +17,23 @@ from pydantic import (
     model_validator,
 )
 
-from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, storable
+from jobs.embed_input import EmbedInput
+from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, TokenId, storable
 from jobs.response_format import ResponseFormat
 from jobs.states import Priority
+from jobs.webhooks.events import JobWebhook
 
 # The building blocks are found here too, beside what is built of them.
 __all__ = ["MAX_TEXT", "FilledText", "ShortText", "Strict", "Text"]
 
 MAX_MESSAGES = 1_000
 MAX_COMPLETION_TOKENS = 131_072
+MAX_PROMPT_IDS = 1_000_000
 MAX_CHOICES = 16
 # What one result may hold in logprobs: each is a token's text and a number.
 MAX_LOGPROBS = 500_000
+# Of a prompt's token: a prompt is read much faster than a completion is written.
+MAX_PROMPT_LOGPROBS = 5
 
 
 class Task(StrEnum):
@@ -36,6 +41,7 @@ class Task(StrEnum):
 
     GENERATE = "generate"
     CHAT = "chat"
+    EMBED = "embed"
 
 
 class Message(Strict):
@@ -45,10 +51,23 @@ class Message(Strict):
     content: Text
 
 
-class GenerateInput(Strict):
-    """Input of `generate`: the model continues the prompt as it stands."""
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_IDS)]
 
-    prompt: FilledText
+
+class GenerateInput(Strict):
+    """Input of `generate`: the model continues the prompt as it stands, a text or
+    the token ids of one."""
+
+    prompt_token_ids: TokenIds | None = None
+    prompt: FilledText | None = Field(default=None, validate_default=True)
+
+    @field_validator("prompt")
+    @classmethod
+    def _one_of_both(cls, prompt: str | None, seen: ValidationInfo) -> str | None:
+        ids = seen.data.get("prompt_token_ids", ...)  # missing if they are at fault themselves
+        if (prompt is None) == (ids is None):
+            raise ValueError("a text is expected here, or else `prompt_token_ids`")
+        return prompt
 
 
 class ChatInput(Strict):
@@ -57,7 +76,6 @@ class ChatInput(Strict):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
-TokenId = Annotated[int, Field(ge=0, le=4_000_000)]
 # Keys of JSON objects are strings.
 BiasedToken = Annotated[TokenId, Field(strict=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -67,11 +85,13 @@ LogitBias = Annotated[
 
 
 class Parameters(Strict):
-    """How the completion is generated. `temperature` 0 is greedy; `top_k` 0, `top_p` 1
-    and `min_p` 0 switch these filters off; generation ends before any string of `stop`.
-    `max_tokens` null is as much as fits the model's context."""
+    """How the completion is generated; `normalize` alone is of embeddings.
 
-    max_tokens: Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)] | None = 128
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch these filters
+    off; generation ends before any string of `stop`. `max_tokens` null is as much as
+    fits the model's context, 0 generates nothing."""
+
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_COMPLETION_TOKENS)] | None = 128
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
@@ -92,6 +112,10 @@ class Parameters(Strict):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = Field(
         default=0, description="and of this many of the likeliest; needs logprobs"
     )
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_PROMPT_LOGPROBS)] | None = Field(
+        default=None,
+        description="logprobs of the prompt's tokens, and of this many of the likeliest",
+    )
     presence_penalty: Penalty = Field(default=0.0, description="off tokens of the completion")
     frequency_penalty: Penalty = Field(default=0.0, description="the same for each occurrence")
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = Field(
@@ -101,6 +125,9 @@ class Parameters(Strict):
         default_factory=dict, description="added to the scores of these token ids"
     )
     response_format: ResponseFormat | None = None
+    normalize: bool | None = Field(
+        default=None, description="of `embed`: vectors of length 1; null is as the model does"
+    )
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -137,7 +164,20 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 
-TASK_INPUTS: dict[Task, type[Strict]] = {Task.GENERATE: GenerateInput, Task.CHAT: ChatInput}
+TASK_INPUTS: dict[Task, type[Strict]] = {
+    Task.GENERATE: GenerateInput,
+    Task.CHAT: ChatInput,
+    Task.EMBED: EmbedInput,
+}
+
+# The fields of `Parameters` that each task obeys; the others are refused by name.
+_EMBEDS = frozenset({"normalize"})
+_WRITES = frozenset(Parameters.model_fields) - _EMBEDS
+TASK_PARAMETERS: dict[Task, frozenset[str]] = {
+    Task.GENERATE: _WRITES,
+    Task.CHAT: _WRITES,
+    Task.EMBED: _EMBEDS,
+}
 
 
 Moment = Annotated[AwareDatetime, Field(strict=False)]
@@ -177,9 +217,12 @@ class Submit(Strict):
     stream: bool = Field(
         default=False, description="its text can be read while it grows; it passes through Redis"
     )
+    webhook: JobWebhook | None = Field(default=None, description="where its end is told")
 
     @model_validator(mode="after")
     def _input_is_shallow(self) -> "Submit":
         if len(self.input) > 1:
-            raise ValueError("input: one field is expected, `prompt` or `messages`")
+            raise ValueError(
+                "input: one field is expected, `prompt`, `prompt_token_ids`, `messages` or `input`"
+            )
         return self

@@ -7,6 +7,7 @@ locks in id order, reads Postgres' clock, and is harmless when it runs twice.
 from sqlalchemy import text
 
 from jobs.shares.statements import settled
+from jobs.webhooks.announcements import announced_jobs
 
 
 def _floor(model: str, version: str) -> str:
@@ -20,15 +21,16 @@ def _floor(model: str, version: str) -> str:
 _SUBMIT = f"""
 job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
-                    rank, floor, prompt_tokens, max_tokens, max_attempts, stream, run_at,
-                    expires_at, deadline)
+                    rank, floor, prompt_tokens, max_tokens, max_attempts, stream, has_webhook,
+                    run_at, expires_at, deadline)
   SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => :offset_s),
                CAST(:deadline AS timestamptz) - make_interval(secs => :estimate_s)),
          CASE WHEN CAST(:run_at AS timestamptz) > clock_timestamp() THEN NULL
               ELSE {_floor(":model", ":version")} END,
-         :prompt_tokens, :max_tokens, :max_attempts, :stream, CAST(:run_at AS timestamptz),
+         :prompt_tokens, :max_tokens, :max_attempts, :stream,
+         CAST(:webhook AS jsonb) IS NOT NULL, CAST(:run_at AS timestamptz),
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))
                  + make_interval(secs => CAST(:expires_after_s AS float8)),
                CAST(:deadline AS timestamptz)),
@@ -37,9 +39,9 @@ job AS (
   ON CONFLICT (id) DO NOTHING
   RETURNING id, submitted_at, expires_at
 ), input AS (
-  INSERT INTO job_inputs (job_id, input, parameters, labels, asked)
+  INSERT INTO job_inputs (job_id, input, parameters, labels, asked, webhook)
   SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb),
-         CAST(:asked AS jsonb) FROM job
+         CAST(:asked AS jsonb), CAST(:webhook AS jsonb) FROM job
 )
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 RETURNING (SELECT submitted_at FROM job) AS submitted_at,
@@ -98,6 +100,8 @@ WITH changed AS (
   RETURNING *
 ), settled AS (
 {settled("changed", only="state = 'cancelled'")}
+), announced AS (
+{announced_jobs("changed")}
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, CASE state WHEN 'cancelled' THEN state ELSE 'cancel_requested' END, attempt, 'client'
@@ -118,6 +122,8 @@ WITH late AS MATERIALIZED (
   RETURNING j.*
 ), settled AS (
 {settled("ended")}
+), announced AS (
+{announced_jobs("ended")}
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, 'expired', attempt, error_code FROM ended

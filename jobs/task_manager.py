@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs import deletions, replays, statements, worker_statements
+from jobs.audit import Actor
 from jobs.batches.task_lines import TaskLines
 from jobs.database import run, transact
 from jobs.envelopes import (
@@ -81,17 +82,21 @@ class TaskManager(TaskLines, Erasing):
             )
         return UUID(str(known.job_id))
 
-    def replay(self, tenant_id: UUID, job_id: UUID, client_address: str) -> UUID | None:
+    def replay(
+        self, tenant_id: UUID, job_id: UUID, client_address: str, by: Actor | None = None
+    ) -> UUID | None:
         """Runs a finished job's input again as a new job; returns its id, or
         None if there is no such job of this tenant that has ended."""
-        return replays.replay_one(self._engine, tenant_id, job_id, client_address)
+        return replays.replay_one(self._engine, tenant_id, job_id, client_address, by)
 
     def replay_many(
-        self, tenant_id: UUID, wanted: JobFilter, client_address: str, *, dry: bool
-    ) -> Sequence[Replay]:
+        self, tenant_id: UUID, wanted: JobFilter, client_address: str, *,
+        dry: bool, by: Actor | None = None,
+    ) -> Sequence[Replay]:  # fmt: skip
         """The same for the jobs that a filter means (`jobs.replays`)."""
         return transact(
-            self._engine, lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry)
+            self._engine,
+            lambda c: replays.replay(c, tenant_id, wanted, client_address, dry=dry, by=by),
         )
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> str | None:
@@ -198,6 +203,7 @@ def _values(job: NewJob) -> dict[str, Any]:
         "parameters": json.dumps(job.parameters),
         "labels": json.dumps(job.labels),
         "asked": None if job.asked is None else json.dumps(job.asked),
+        "webhook": None if job.webhook is None else json.dumps(job.webhook),
         "max_attempts": job.max_attempts,
         "stream": job.stream,
         "run_at": job.times.run_at,

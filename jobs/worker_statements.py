@@ -6,9 +6,12 @@ Used by the Task Manager alone; see `jobs.statements` for the rules of all SQL h
 from sqlalchemy import text
 
 from jobs.shares.statements import settled
+from jobs.webhooks.announcements import announced_jobs
 
+# A job that generates nothing says nothing about the time of a token.
 _SERVICE_S = (
-    "CASE state WHEN 'succeeded' THEN extract(epoch FROM finished_at - started_at)::float8 END"
+    "CASE WHEN state = 'succeeded' AND max_tokens > 0 "
+    "THEN extract(epoch FROM finished_at - started_at)::float8 END"
 )
 
 # Compare-and-set: whoever locks a released row first has it. `attempt` grows
@@ -94,6 +97,8 @@ WITH incoming AS MATERIALIZED (
   RETURNING j.*, i.tokens
 ), settled AS (
 {settled("won", tokens="tokens", service_s=_SERVICE_S)}
+), announced AS (
+{announced_jobs("won")}
 ), result AS (
   INSERT INTO job_results (job_id, attempt, text, details, error_message)
   SELECT w.id, w.attempt, i.content, CAST(i.details AS jsonb), i.message
@@ -125,6 +130,8 @@ WITH held AS MATERIALIZED (
   RETURNING j.*
 ), settled AS (
 {settled("back", only="state = 'cancelled'")}
+), announced AS (
+{announced_jobs("back")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, :worker_id, 'given_back' FROM back
@@ -172,6 +179,8 @@ WITH lost AS MATERIALIZED (
   RETURNING j.*, v.worker_id AS lost_worker, v.died, v.together
 ), settled AS (
 {settled("back", only="state <> 'queued'")}
+), announced AS (
+{announced_jobs("back")}
 )
 INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
 SELECT id, state, attempt, lost_worker,

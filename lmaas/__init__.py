@@ -26,6 +26,7 @@ from lmaas.errors import (
     JobEnded,
     JobExpired,
     JobFailed,
+    LimitExceeded,
     LmaasError,
     RequestRefused,
     ServerFailed,
@@ -34,10 +35,12 @@ from lmaas.errors import (
 )
 from lmaas.explanation import Explanation
 from lmaas.files import File
+from lmaas.tenant import AuditEntry, UsageLine
 from lmaas.version import __version__
 
 __all__ = [
     "Attempt",
+    "AuditEntry",
     "Client",
     "Component",
     "DeadlineUnmeetable",
@@ -50,6 +53,7 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "Key",
+    "LimitExceeded",
     "LmaasError",
     "MapResult",
     "Model",
@@ -61,6 +65,7 @@ __all__ = [
     "ServerUnreachable",
     "Timings",
     "Usage",
+    "UsageLine",
     "WaitTimeout",
     "Worker",
     "__version__",

@@ -51,12 +51,14 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What the model wrote. `finish_reason` is `stop`, `length` or `cancelled`;
-    `choices` are all completions, of which `text` is the first."""
+    `choices` are all completions, of which `text` is the first. Of the task
+    `embed` there are `embeddings`, a vector of each text, and no text."""
 
     text: str
     finish_reason: str
     usage: Usage
     choices: tuple[Choice, ...] = ()
+    embeddings: tuple[tuple[float, ...], ...] = ()
 
     @property
     def logprobs(self) -> Sequence[Mapping[str, Any]] | None:
@@ -90,6 +92,8 @@ class Job:
     error: JobError | None
     timings: Timings
     batch: str | None = None
+    # Since then metadata, result and error message are gone; in lists alone.
+    erased_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -184,6 +188,7 @@ class Key:
     expires_at: datetime | None
     revoked_at: datetime | None
     key: str | None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

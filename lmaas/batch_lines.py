@@ -12,8 +12,9 @@ from lmaas.templates import Template, text_of
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
-JOBS = "/v1/jobs"
-ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, JOBS)
+ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS)
+# The endpoint that does what a task of LMaaS' own API is called.
+TASKS = {"chat": CHAT, "generate": COMPLETIONS, "embed": EMBEDDINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Recipe:
     """How rows become requests of one endpoint.
 
     `prompt` and `system` are texts with columns in them; `fields` are places in
-    the body (`parameters.seed`) and the columns that fill them; `body` is the
+    the body (`metadata.kind`) and the columns that fill them; `body` is the
     same for all. Ids come from a column, or are `row-1`, `row-2` and so on.
     """
 
@@ -31,7 +32,6 @@ class Recipe:
     system: Template | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
-    task: str | None = None
     id_column: str | None = None
 
     @property
@@ -55,8 +55,6 @@ class Recipe:
     def body_of(self, row: Row) -> dict[str, Any]:
         """The request's body for a row."""
         body: dict[str, Any] = {"model": self.model, **json.loads(json.dumps(self.body))}
-        if self.task is not None:
-            body["task"] = self.task
         if self.prompt is not None:
             system = None if self.system is None else self.system.fill(row)
             for place, value in _spoken(self, self.prompt.fill(row), system).items():
@@ -81,15 +79,12 @@ def _spoken(recipe: Recipe, prompt: str, system: str | None) -> dict[str, object
     """Where an endpoint wants prompt and system message."""
     if recipe.endpoint == CHAT:
         return {"messages": messages(prompt, system)}
-    if recipe.endpoint == JOBS and recipe.task == "chat":
-        return {"input.messages": messages(prompt, system)}
     if recipe.endpoint == RESPONSES:
         said = {} if system is None else {"instructions": system}
         return {"input": prompt, **said}
     if system is not None:
-        raise BadUsage(f"{recipe.task or recipe.endpoint} takes no system message")
-    places = {JOBS: "input.prompt", EMBEDDINGS: "input"}
-    return {places.get(recipe.endpoint, "prompt"): prompt}
+        raise BadUsage(f"{recipe.endpoint} takes no system message")
+    return {"input" if recipe.endpoint == EMBEDDINGS else "prompt": prompt}
 
 
 def _put(body: dict[str, Any], place: str, value: object) -> None:

@@ -10,6 +10,7 @@ from lmaas import reading
 from lmaas.address import find_address
 from lmaas.answers import Attempt, Job, Replay, Result
 from lmaas.batches import Batches
+from lmaas.embedding import Embedding
 from lmaas.envelope import Input, Selected, chosen_jobs, envelope, times
 from lmaas.errors import BadUsage, JobCancelled, JobExpired, JobFailed, WaitTimeout
 from lmaas.explanation import Explanation, read_explanation
@@ -17,19 +18,21 @@ from lmaas.files import Files
 from lmaas.keys import Keys
 from lmaas.maps import Maps
 from lmaas.overview import Overview
+from lmaas.tenant import Tenant
 from lmaas.transport import Transport
+from lmaas.webhooks import Webhooks
 
 _POLL_S = 30.0
 _ENDED_BADLY = {"failed": JobFailed, "cancelled": JobCancelled, "expired": JobExpired}
 
 
-class Client(Overview, Maps):
+class Client(Embedding, Overview, Tenant, Maps):
     """A server and a key.
 
     Both default to LMAAS_URL and LMAAS_API_KEY, else to what `lmaas up` in
-    this checkout wrote down. A request that meets no server, 429 or 503 is
-    tried again for up to `patience_s`; a submit carries an idempotency key,
-    so that trying again never makes a second job.
+    this checkout wrote down. A request that meets no server or 503 is tried again
+    for up to `patience_s`, one that meets a limit (429) for four times as long; a
+    submit carries an idempotency key, so that trying again never makes a second job.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Client(Overview, Maps):
         self.keys = Keys(self._transport)
         self.files = Files(self._transport)
         self.batches = Batches(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -71,6 +75,7 @@ class Client(Overview, Maps):
         run_at: datetime | None = None,
         expires_after_s: float | None = None,
         refuse_unmeetable: bool = False,
+        webhook: Mapping[str, Any] | None = None,
         wait_s: float | None = None,
         **parameters: object,
     ) -> Job:
@@ -82,11 +87,13 @@ class Client(Overview, Maps):
         the job ends, or then.
         The job is not started before `run_at`, waits `expires_after_s` at most,
         and ends at `deadline`; with `refuse_unmeetable` it is not accepted if
-        it cannot end by then. Raises `RequestRefused` with the field's name in
-        `param`, or `DeadlineUnmeetable` with `earliest_finish`.
+        it cannot end by then. Its end is told to `webhook` (`url`, `events`). Raises
+        `RequestRefused` with the field's name in `param`, or `DeadlineUnmeetable`
+        with `earliest_finish`.
         """
         body = envelope(Input(task, input, prompt, messages), model, parameters, priority, metadata)
         body |= times(deadline, run_at, expires_after_s, refuse_unmeetable=refuse_unmeetable)
+        body |= {"webhook": dict(webhook)} if webhook else {}
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         if wait_s is not None:
             headers["Prefer"] = f"wait={max(0, min(60, int(wait_s)))}"

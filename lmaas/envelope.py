@@ -11,6 +11,8 @@ Selected = str | datetime | None
 SELECTIONS = frozenset(
     {"status", "model", "task", "error_code", "ended_since", "ended_until", "worker"}
 )
+# The task that follows from what the input is called.
+_TASKS = {"messages": "chat", "input": "embed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def envelope(
 ) -> dict[str, Any]:
     """The body of POST /v1/jobs. Parameters that are None are left to the server."""
     content = _content(given)
-    task = given.task or ("chat" if "messages" in content else "generate")
+    task = given.task or next((_TASKS[name] for name in content if name in _TASKS), "generate")
     chosen = {name: value for name, value in parameters.items() if value is not None}
     body: dict[str, Any] = {"task": task, "model": model, "input": content, "priority": priority}
     if chosen:

@@ -65,6 +65,14 @@ class DeadlineUnmeetable(RequestRefused):
     earliest_finish: datetime | None = None
 
 
+class LimitExceeded(RequestRefused):
+    """The tenant's limit named `limit` is reached (429), and still was after the client
+    had waited as it may; `retry_after_s` is what the server said last."""
+
+    limit: str = ""
+    retry_after_s: float | None = None
+
+
 class ServerFailed(ServerAnswer):
     """The server could not serve the request (5xx); it may work later."""
 

@@ -1,12 +1,13 @@
 """Files on the server, seen from outside: brought and fetched piece by piece."""
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from lmaas.errors import BadUsage
 from lmaas.reading import answer, read_list
@@ -37,15 +38,16 @@ class Files:
 
     def put(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: str | os.PathLike[str] | IO[bytes],
         *,
         purpose: str = "batch",
         filename: str | None = None,
         expires_after_s: int | None = None,
+        idempotency_key: str | None = None,
     ) -> File:
         """Brings a file, from a path or an open one that can be read again. `purpose`
         is batch, user_data, evals or fine-tune; it lives an hour to 30 days, or until
-        it is deleted. An answer that is lost on the way may leave a file of that name."""
+        it is deleted. Sent again with the same key it is the same file."""
         with _opened(source) as file:
             name = filename or Path(str(getattr(file, "name", "") or "file")).name
             fields = {"purpose": purpose}
@@ -55,7 +57,8 @@ class Files:
             return read_file(
                 self._transport.request(
                     "POST", "/v1/files", form={"data": fields, "files": {"file": (name, file)}},
-                    read_timeout_s=_UPLOAD_S, repeatable=False,
+                    headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
+                    read_timeout_s=_UPLOAD_S,
                 )
             )  # fmt: skip
 
@@ -75,7 +78,7 @@ class Files:
         """What is known of a file."""
         return read_file(self._transport.request("GET", f"/v1/files/{_id(file_id)}"))
 
-    def get(self, file_id: str, target: str | os.PathLike[str] | BinaryIO) -> int:
+    def get(self, file_id: str, target: str | os.PathLike[str] | IO[bytes]) -> int:
         """Writes a file's bytes to a path or an open file; how many. A path gets its
         name when all of them are there, so half a file never has it."""
         if not isinstance(target, str | os.PathLike):
@@ -94,13 +97,13 @@ class Files:
         """Erases a file."""
         self._transport.request("DELETE", f"/v1/files/{_id(file_id)}")
 
-    def _copy(self, file_id: str, target: BinaryIO) -> int:
+    def _copy(self, file_id: str, target: IO[bytes]) -> int:
         with self._transport.stream(f"/v1/files/{_id(file_id)}/content") as pieces:
             return sum(target.write(piece) for piece in pieces)
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
     if not isinstance(source, str | os.PathLike):
         yield source
         return

@@ -85,6 +85,7 @@ def read_job(body: Mapping[str, Any]) -> Job:
             finished_at=read_time(timings.get("finished_at")),
         ),
         batch=body.get("batch"),
+        erased_at=read_time(body.get("erased_at")),
     )
 
 
@@ -93,11 +94,17 @@ def _result(body: Mapping[str, Any]) -> Result:
     counts = [usage.get(f"{kind}_tokens", 0) for kind in ("prompt", "completion", "total")]
     # One completion is its own only choice.
     choices = [
-        Choice(choice.get("text", ""), choice.get("finish_reason", ""), choice.get("logprobs"))
+        Choice(choice.get("text") or "", choice.get("finish_reason", ""), choice.get("logprobs"))
         for choice in body.get("choices") or [body]
     ]
     first = choices[0]
-    return Result(first.text, body.get("finish_reason", ""), Usage(*counts), tuple(choices))
+    return Result(
+        first.text,
+        body.get("finish_reason", ""),
+        Usage(*counts),
+        tuple(choices),
+        tuple(tuple(vector) for vector in body.get("embeddings") or ()),
+    )
 
 
 def _error(body: Mapping[str, Any]) -> JobError:
@@ -167,6 +174,7 @@ def read_key(body: Mapping[str, Any]) -> Key:
         created_at=read_time(body.get("created_at")),
         expires_at=read_time(body.get("expires_at")),
         revoked_at=read_time(body.get("revoked_at")),
+        last_used_at=read_time(body.get("last_used_at")),
         key=body.get("key"),
     )
 

@@ -8,27 +8,22 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx2
 
-from lmaas.errors import (
-    BadUsage,
-    DeadlineUnmeetable,
-    LmaasError,
-    RequestRefused,
-    ServerAnswer,
-    ServerFailed,
-    ServerUnreachable,
-)
+from lmaas.errors import BadUsage, LimitExceeded, LmaasError, ServerUnreachable
+from lmaas.replies import failure, json_object
 from lmaas.version import __version__
 
 # The server says that it did nothing; a proxy in between cannot know.
 _REFUSED_FOR_NOW = frozenset({429, 503})
 _LOST_ON_THE_WAY = frozenset({502, 504})
 _JSON = {"Content-Type": "application/json"}
-_LONGEST_PAUSE_S = 30.0
+# A limit per minute may want a whole one, and a little.
+_LONGEST_PAUSE_S = 61.0
+# Who is limited is served later and nothing is wrong: worth more patience than a fault.
+_LIMITED_PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +77,13 @@ class Transport:
         read_timeout_s: float = 30,
         repeatable: bool = True,
     ) -> dict[str, Any]:
-        """The JSON object that the server answers to a `body` (JSON, or bytes as they
-        are), or to a `form` whose `data` are its fields and whose `files` are sent as
-        they are read.
+        """The JSON object that the server answers to a `body` (bytes are sent as they are),
+        or to a `form` whose `data` are its fields and whose `files` are sent as they are read.
 
         A request that is `repeatable` (it changes nothing, or carries an
         idempotency key) is sent again after a lost connection; 429 and 503
-        are always tried again, as `Retry-After` says, for `patience_s` in all.
+        are always tried again, as `Retry-After` says, for `patience_s` in all (four
+        times as long where a limit was reached), unless the server says not to.
         Raises `ServerUnreachable`, `RequestRefused` or `ServerFailed`.
         """
         content = body if body is None or isinstance(body, bytes) else _encode(body)
@@ -101,13 +96,15 @@ class Transport:
             timeout=httpx2.Timeout(10, read=read_timeout_s, pool=None),
             **(form or {}),
         )
-        deadline = time.monotonic() + self._patience_s
+        began = time.monotonic()
         for attempt in itertools.count():
             outcome = self._try(request, repeatable=repeatable)
             if not isinstance(outcome, _Setback):
                 return outcome
             pause_s = _pause(attempt, outcome.retry_after)
-            late = time.monotonic() + pause_s > deadline
+            limited = isinstance(outcome.error, LimitExceeded)
+            patience_s = self._patience_s * (_LIMITED_PATIENCE if limited else 1)
+            late = time.monotonic() + pause_s > began + patience_s
             if not outcome.again or late or self._closed.wait(pause_s):
                 raise outcome.error
         raise AssertionError("unreachable: the count has no end")
@@ -116,19 +113,19 @@ class Transport:
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """The bytes that the server answers, as they come. Raises what `request` raises,
         and tries no second time: who reads knows what was there before."""
-        with self._opened(path, None, 60) as answer:
+        with self._open(path, None, 60) as answer:
             yield answer.iter_bytes()
 
     @contextmanager
     def lines(
         self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
     ) -> Iterator[Iterator[str]]:
-        """The same as lines, for as long as the answer lasts."""
-        with self._opened(path, headers, read_timeout_s) as answer:
+        """The same as lines of text, for as long as they come."""
+        with self._open(path, headers, read_timeout_s) as answer:
             yield answer.iter_lines()
 
     @contextmanager
-    def _opened(
+    def _open(
         self, path: str, headers: Mapping[str, str] | None, read_timeout_s: float
     ) -> Iterator[httpx2.Response]:
         timeout = httpx2.Timeout(10, read=read_timeout_s, pool=None)
@@ -136,7 +133,7 @@ class Transport:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()
-                    raise _failure(answer)
+                    raise failure(answer)
                 yield answer
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
@@ -148,11 +145,13 @@ class Transport:
             never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             return _Setback(self._unreachable(error), again=repeatable or never_sent)
         if answer.status_code < 400:
-            return _object(answer)
+            return json_object(answer)
         again = answer.status_code in _REFUSED_FOR_NOW or (
             repeatable and answer.status_code in _LOST_ON_THE_WAY
         )
-        return _Setback(_failure(answer), again, answer.headers.get("Retry-After"))
+        # Asked for more than it may ever have.
+        again = again and answer.headers.get("x-should-retry") != "false"
+        return _Setback(failure(answer), again, answer.headers.get("Retry-After"))
 
     def _unreachable(self, error: httpx2.RequestError) -> ServerUnreachable:
         reason = str(error) or type(error).__name__
@@ -177,42 +176,3 @@ def _pause(attempt: int, retry_after: str | None) -> float:
         except ValueError:
             pass  # a date: our own back-off is as good
     return min(0.1 * 2.0 ** min(attempt, 6), 5.0) * random.uniform(0.5, 1.0)
-
-
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ServerFailed(
-            f"{answer.url} did not answer with a JSON object; is it an LMaaS server?",
-            status=answer.status_code,
-            code="not_json",
-        )
-    return body
-
-
-def _failure(answer: httpx2.Response) -> ServerAnswer:
-    try:
-        error = dict(answer.json()["error"])
-        message, code = str(error["message"]), str(error["code"])
-        type_, param = str(error.get("type", "")), error.get("param")
-    except (ValueError, KeyError, TypeError):
-        error, code, type_, param = {}, "unknown", "", None
-        message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
-    if code == "deadline_unmeetable":
-        return _unmeetable(message, answer.status_code, code, error)
-    kind = RequestRefused if answer.status_code < 500 else ServerFailed
-    return kind(message, status=answer.status_code, code=code, type_=type_, param=param)
-
-
-def _unmeetable(
-    message: str, status: int, code: str, error: Mapping[str, Any]
-) -> DeadlineUnmeetable:
-    refused = DeadlineUnmeetable(message, status=status, code=code, param=error.get("param"))
-    try:
-        refused.earliest_finish = datetime.fromisoformat(error["earliest_finish"])
-    except (KeyError, TypeError, ValueError):
-        refused.earliest_finish = None
-    return refused

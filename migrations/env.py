@@ -7,6 +7,8 @@ import jobs.batches.records
 import jobs.outlook.records
 import jobs.records
 import jobs.shares.records
+import jobs.tenant_records
+import jobs.webhooks.records
 import jobs.worker_records
 import models_store.records
 from jobs.database import Base
@@ -17,6 +19,8 @@ TABLES_FROM = (
     jobs.outlook.records,
     jobs.records,
     jobs.shares.records,
+    jobs.webhooks.records,
+    jobs.tenant_records,
     jobs.worker_records,
     models_store.records,
 )

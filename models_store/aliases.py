@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
+from jobs import audit
+from jobs.audit import Actor, Change
 from jobs.errors import ModelRefused
 from models_store.catalog import ModelVersion, lock_names, resolve
 from models_store.names import check_aliases, check_name
@@ -43,9 +45,10 @@ def add(connection: Connection, name: str, aliases: Sequence[str]) -> None:
         )
 
 
-def move(connection: Connection, alias: str, target: str) -> ModelVersion:
+def move(connection: Connection, alias: str, target: str, by: Actor | None = None) -> ModelVersion:
     """Points `alias` at `target`: a name (follow its newest version) or a
-    `name@version` (stay there). Answers the version it names now.
+    `name@version` (stay there). Answers the version it names now. `by` stands in the
+    audit log, None for an operator.
 
     Raises `UnknownModel`, or `ModelRefused` if `alias` is a model's name.
     """
@@ -55,6 +58,7 @@ def move(connection: Connection, alias: str, target: str) -> ModelVersion:
     model = resolve(connection, target)
     check_aliases([alias], name=model.name)
     pinned = model.version if "@" in target else None
+    before = _target(connection, alias)
     connection.execute(
         insert(ModelAliasRecord)
         .values(alias=alias, name=model.name, version=pinned)
@@ -62,7 +66,22 @@ def move(connection: Connection, alias: str, target: str) -> ModelVersion:
             index_elements=["alias"], set_={"name": model.name, "version": pinned}
         )
     )
+    after = _target(connection, alias)
+    if after != before:  # said again it is no change
+        audit.record(connection, by, Change("alias.move", alias, {"from": before, "to": after}))
     return resolve(connection, alias)
+
+
+def _target(connection: Connection, alias: str) -> str | None:
+    """What an alias points at, as it is written."""
+    found = connection.execute(
+        select(ModelAliasRecord.name, ModelAliasRecord.version).where(
+            ModelAliasRecord.alias == alias
+        )
+    ).one_or_none()
+    if found is None or found.version is None:
+        return None if found is None else str(found.name)
+    return f"{found.name}@{found.version}"
 
 
 def _refuse_names(connection: Connection, aliases: Sequence[str]) -> None:

@@ -6,17 +6,15 @@ Every function works in the caller's transaction.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Text, and_, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from jobs.errors import UnknownModel
+from models_store.model_config import EngineName
 from models_store.names import parse_reference
 from models_store.records import ModelAliasRecord, ModelVersionRecord
-
-EngineName = Literal["lm", "echo"]
 
 
 @dataclass(frozen=True, slots=True)

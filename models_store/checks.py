@@ -6,11 +6,17 @@ the store, so that what was checked is what is kept.
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobs.errors import ModelRefused
-from models_store import json_files, model_config, safetensors_header, tokenizer_files
+from models_store import (
+    json_files,
+    model_config,
+    safetensors_header,
+    sentence_files,
+    tokenizer_files,
+)
 
 MAX_FILES = 256
 MAX_TOTAL_BYTES = 2_000_000_000_000
@@ -24,12 +30,16 @@ _CONFIGS = frozenset(
         "generation_config.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
+        sentence_files.LENGTHS,
     }
 )
+_SENTENCE = frozenset({sentence_files.MODULES, sentence_files.GENERAL})
 # JSON whose keys are tokens or tensors: a token may well be spelled "auto_map".
 _DATA = frozenset({"tokenizer.json", "added_tokens.json", "vocab.json", _INDEX})
 _TEXTS = frozenset({"merges.txt", "vocab.txt", "chat_template.jinja"})
-_ABOUT = re.compile(r"(README|LICENSE|NOTICE|USE_POLICY)(\.md|\.txt)?")
+_ABOUT = re.compile(
+    r"(README|LICENSE|NOTICE|USE_POLICY)(\.md|\.txt)?|\.gitattributes|data_config\.json"
+)
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
@@ -56,9 +66,10 @@ def list_files(folder: Path) -> Mapping[str, int]:
     if not folder.is_dir():
         raise ModelRefused(f"{folder} is no folder; name the folder that holds config.json")
     sizes: dict[str, int] = {}
-    for path in sorted(folder.iterdir()):
-        _check_name(path.name)
-        sizes[path.name] = _regular_size(path)
+    for path in _paths(folder):
+        name = path.relative_to(folder).as_posix()
+        _check_name(name)
+        sizes[name] = _regular_size(path)
         if len(sizes) > MAX_FILES:
             raise ModelRefused(f"the folder has more than {MAX_FILES} files; no model needs that")
     if sum(sizes.values()) > MAX_TOTAL_BYTES:
@@ -77,11 +88,13 @@ def check_content(folder: Path, names: Mapping[str, int]) -> model_config.ModelC
     """
     for name in names:
         _check_magic(folder / name)
-        if name in _CONFIGS:
+        if name in _CONFIGS or _is_pooling(name):
             value = json_files.read_object(folder / name, max_bytes=_limit(name))
             model_config.refuse_code(value, where=name)
         elif name in _DATA:
             json_files.read_object(folder / name, max_bytes=_limit(name))
+        elif name in _SENTENCE:  # what is in them is checked where they are read
+            json_files.read(folder / name, max_bytes=sentence_files.MAX_BYTES)
         elif not name.endswith(".safetensors"):
             _check_text(folder / name)
     config = model_config.read(folder)
@@ -90,9 +103,24 @@ def check_content(folder: Path, names: Mapping[str, int]) -> model_config.ModelC
         for name in names
         if name.endswith(".safetensors")
     }
-    if shards or config.engine == "lm":
+    if shards or config.engine != "echo":
         _check_shards(folder, shards, indexed=_INDEX in names)
     return config
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    """The folder's files, and those of the folders that sentence-transformers makes."""
+    for path in sorted(folder.iterdir()):
+        inside = sentence_files.FOLDER.fullmatch(path.name)
+        if inside and path.is_dir() and not path.is_symlink():
+            yield from sorted(path.iterdir())
+        else:
+            yield path
+
+
+def _is_pooling(name: str) -> bool:
+    parent, slash, last = name.rpartition("/")
+    return bool(slash) and last == "config.json" and bool(sentence_files.FOLDER.fullmatch(parent))
 
 
 def _check_name(name: str) -> None:
@@ -106,7 +134,7 @@ def _check_name(name: str) -> None:
             f"{name[:120]} is a GGUF file; convert it with "
             "`python -m workers.convert --gguf FILE --out FOLDER` and import that folder"
         )
-    known = name in _CONFIGS | _DATA | _TEXTS
+    known = name in _CONFIGS | _DATA | _TEXTS | _SENTENCE or _is_pooling(name)
     if not (known or _SHARD.fullmatch(name) or _ABOUT.fullmatch(name)):
         raise ModelRefused(
             f"{name[:120]!r} is not a file that a model needs here; import a folder with only "
@@ -131,11 +159,10 @@ def _regular_size(path: Path) -> int:
 
 
 def _limit(name: str) -> int:
-    if name == "config.json":
-        return model_config.MAX_BYTES
-    if name in _CONFIGS:
-        return tokenizer_files.MAX_CONFIG_BYTES
-    return tokenizer_files.MAX_TOKENIZER_BYTES
+    if name in _DATA:
+        return tokenizer_files.MAX_TOKENIZER_BYTES
+    small = name == "config.json" or _is_pooling(name)
+    return model_config.MAX_BYTES if small else tokenizer_files.MAX_CONFIG_BYTES
 
 
 def _check_magic(path: Path) -> None:

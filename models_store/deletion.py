@@ -6,7 +6,8 @@ again take the deletion back. Every function works in the caller's transaction.
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
-from jobs import deletions
+from jobs import audit, deletions
+from jobs.audit import Actor, Change, Scalar
 from jobs.errors import ModelInUse
 from models_store import catalog
 from models_store.catalog import ModelVersion, lock_names, resolve
@@ -14,8 +15,11 @@ from models_store.names import parse_reference
 from models_store.records import ModelAliasRecord, ModelVersionRecord
 
 
-def delete(connection: Connection, text: str, *, end_jobs: bool = False) -> ModelVersion:
-    """Lets nothing name the version `text` (`name@version`) any more.
+def delete(
+    connection: Connection, text: str, *, end_jobs: bool = False, by: Actor | None = None
+) -> ModelVersion:
+    """Lets nothing name the version `text` (`name@version`) any more. `by` stands in the
+    audit log, None for an operator.
 
     Raises `UnknownModel`, or `ModelInUse` while an alias would be left without
     a version or, unless `end_jobs`, while jobs wait for it or run on it.
@@ -34,6 +38,8 @@ def delete(connection: Connection, text: str, *, end_jobs: bool = False) -> Mode
             param="model",
         )
     _mark(connection, version, deleted_at=func.clock_timestamp())
+    details: dict[str, Scalar] = {"open_jobs": open_jobs, "end_jobs": end_jobs}
+    audit.record(connection, by, Change("model.delete", version.reference, details))
     return version
 
 

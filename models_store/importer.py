@@ -15,6 +15,8 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import Connection
 
+from jobs import audit
+from jobs.audit import Actor, Change, Scalar
 from jobs.database import transact
 from jobs.errors import ModelCorrupt, ModelRefused
 from models_store import aliases as alias_names
@@ -30,11 +32,13 @@ def import_folder(
     models_folder: Path,
     engine: sqlalchemy.Engine,
     aliases: Iterable[str] = (),
+    by: Actor | None = None,
 ) -> ModelVersion:
     """Makes `folder` the next version of `name`; the aliases follow its newest.
 
     The same files again answer the version that they already are, and put its
-    files back if they were damaged or deleted. Safe several times at once. Raises
+    files back if they were damaged or deleted. Safe several times at once. `by` stands
+    in the audit log, None for an operator. Raises
     `ModelRefused` or `UnsupportedModel` with the file, what is wrong with it
     and what to do; nothing is changed then.
     """
@@ -51,7 +55,9 @@ def import_folder(
         _copy(folder, work, files)
         facts = _check(work, files)
         place = _Place(work, models_folder, damaged=None if known is None else known.version)
-        return transact(engine, lambda connection: _publish(connection, place, name, facts, others))
+        return transact(
+            engine, lambda connection: _publish(connection, place, name, facts, others, by)
+        )
 
 
 def verify(version: ModelVersion, models_folder: Path) -> None:
@@ -106,11 +112,19 @@ def _copy(source: Path, work: Path, files: Mapping[str, int]) -> None:
     for name in files:
         # The name was checked a moment ago; a link that took its place since
         # is not followed.
-        descriptor = os.open(source / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as reader, (work / name).open("xb") as writer:
+        (work / name).parent.mkdir(exist_ok=True)
+        with os.fdopen(_open(source / name), "rb") as reader, (work / name).open("xb") as writer:
             shutil.copyfileobj(reader, writer, 4 << 20)
             writer.flush()
             os.fsync(writer.fileno())
+
+
+def _open(path: Path) -> int:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    try:
+        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -126,10 +140,11 @@ def _check(work: Path, files: Mapping[str, int]) -> Facts:
     chats = trial.try_out(work)
     listed = manifest.of_files(work, files)
     _write(work / manifest.FILE_NAME, listed.content)
-    folders.sync_folder(work)
+    for parent in {(work / name).parent for name in files} | {work}:
+        folders.sync_folder(parent)
     return Facts(
         engine=config.engine,
-        tasks=("generate", "chat") if chats else ("generate",),
+        tasks=config.tasks(chats=chats),
         context_length=config.context_length,
         sha256=listed.sha256,
         size_bytes=listed.size_bytes,
@@ -137,8 +152,9 @@ def _check(work: Path, files: Mapping[str, int]) -> Facts:
 
 
 def _publish(
-    connection: Connection, place: _Place, name: str, facts: Facts, aliases: Sequence[str]
-) -> ModelVersion:
+    connection: Connection, place: _Place, name: str, facts: Facts, aliases: Sequence[str],
+    by: Actor | None,
+) -> ModelVersion:  # fmt: skip
     """Gives the work folder its number and its place, and makes it visible."""
     catalog.lock_names(connection, [name, *aliases])
     model = catalog.find_content(connection, name, facts.sha256)
@@ -146,8 +162,12 @@ def _publish(
         number = _free_number(connection, place.models_folder, name, facts.sha256)
         place.put(folders.version_folder(place.models_folder, name, number))
         model = catalog.register(connection, name, number, facts)
+        details: dict[str, Scalar] = {"sha256": facts.sha256, "size_bytes": facts.size_bytes}
+        audit.record(connection, by, Change("model.import", model.reference, details))
     elif model.version == place.damaged:
         place.put(folders.version_folder(place.models_folder, name, model.version))
+        if model.deleted_at is not None:
+            audit.record(connection, by, Change("model.import", model.reference))
         deletion.take_back(connection, model)
     return _enter(connection, model, aliases)
 

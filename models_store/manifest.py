@@ -87,7 +87,7 @@ def verify_folder(folder: Path, *, sha256: str, reference: str) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise corrupt(FILE_NAME, "is not the one that was imported")
     expected = _read(content).files
-    for name in sorted({path.name for path in folder.iterdir()} - {FILE_NAME, *expected}):
+    for name in sorted(_names(folder) - {FILE_NAME, *expected}):
         raise corrupt(name, "was not imported with it")
     for name, entry in expected.items():
         path = folder / name
@@ -98,6 +98,15 @@ def verify_folder(folder: Path, *, sha256: str, reference: str) -> None:
             raise corrupt(name, f"cannot be read ({error.strerror})") from error
         if not same:
             raise corrupt(name, "is not the one that was imported")
+
+
+def _names(folder: Path) -> set[str]:
+    """All that lies in a folder and in its folders, by relative path."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
 
 
 def _read(content: bytes) -> Manifest:

@@ -6,18 +6,34 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.errors import ModelRefused, UnsupportedModel
-from models_store import json_files
+from models_store import json_files, sentence_files
 
 MAX_BYTES = 1_000_000
 
+EngineName = Literal["lm", "encoder", "echo"]
+
 # The architectures that an engine under workers/engines/ runs.
-ENGINES: Mapping[str, Literal["lm", "echo"]] = {
+ENGINES: Mapping[str, EngineName] = {
     "llama": "lm",
     "qwen2": "lm",
     "qwen3": "lm",
     "gemma3_text": "lm",
+    "bert": "encoder",
+    "distilbert": "encoder",
+    "mpnet": "encoder",
+    "roberta": "encoder",
+    "xlm-roberta": "encoder",
     "echo": "echo",
 }
+_CLASSES: Mapping[EngineName, tuple[str, ...]] = {
+    "lm": ("ForCausalLM",),
+    "encoder": ("Model", "ForMaskedLM"),
+    "echo": ("",),
+}
+# Position numbers that these use for padding and never for a text.
+_UNUSED_POSITIONS = {"mpnet": 2, "roberta": 2, "xlm-roberta": 2}
+# Many vectors of one result are in one row; no encoder has longer ones.
+_LONGEST_VECTOR = 4_096
 
 # Keys by which transformers is told to fetch and run code: custom classes,
 # and attention or expert kernels named as a repository on a hub.
@@ -58,9 +74,14 @@ class ModelConfig:
     """
 
     model_type: str
-    engine: Literal["lm", "echo"]
+    engine: EngineName
     context_length: int
     vocab_size: int | None
+
+    def tasks(self, *, chats: bool) -> tuple[str, ...]:
+        """The task types of such a model; `chats` if it has a chat template."""
+        writes = ("generate", "chat") if chats else ("generate",)
+        return {"lm": writes, "encoder": ("embed",), "echo": (*writes, "embed")}[self.engine]
 
 
 def read(folder: Path) -> ModelConfig:
@@ -81,12 +102,14 @@ def read(folder: Path) -> ModelConfig:
         for key in _MOST.keys() & part.keys():
             _bounded(key, part[key])
     context_length = _bounded("max_position_embeddings", _either(config, inner))
+    if engine == "encoder":
+        context_length = _readable_length(folder, config, context_length)
     vocab_size = config.get("vocab_size", inner.get("vocab_size"))
     return ModelConfig(
         model_type=str(config["model_type"]),
         engine=engine,
         context_length=context_length,
-        vocab_size=_bounded("vocab_size", vocab_size) if engine == "lm" else None,
+        vocab_size=_bounded("vocab_size", vocab_size) if engine != "echo" else None,
     )
 
 
@@ -122,19 +145,43 @@ def _walk(value: object) -> Iterator[tuple[str, object]]:
             pending.extend(item)
 
 
-def _engine(config: Mapping[str, object]) -> Literal["lm", "echo"]:
+def _engine(config: Mapping[str, object]) -> EngineName:
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise ModelRefused("config.json has no 'model_type'; import the model's original file")
     classes = config.get("architectures") or []
     if not isinstance(classes, list):
         raise ModelRefused("config.json: 'architectures' is no list")
-    if classes and not any(str(name).endswith("ForCausalLM") for name in classes):
+    engine = ENGINES[model_type]
+    ends = _CLASSES[engine]
+    if classes and not any(str(name).endswith(ends) for name in classes):
         raise UnsupportedModel(
-            f"config.json: {str(classes[0])[:60]!r} writes no text; import a model for causal "
-            "language modelling (...ForCausalLM)"
+            f"config.json: {str(classes[0])[:60]!r} writes no text and makes no vectors; import a "
+            f"model of the class ...{' or ...'.join(ends)}"
         )
-    return ENGINES[model_type]
+    return engine
+
+
+def _readable_length(folder: Path, config: Mapping[str, object], positions: int) -> int:
+    """The most tokens of one text that an encoder reads. Raises if it is no plain encoder."""
+    for key, plain in (
+        ("is_decoder", False),
+        ("add_cross_attention", False),
+        ("position_embedding_type", "absolute"),
+    ):
+        if config.get(key) not in (None, plain):
+            raise UnsupportedModel(f"config.json: {key!r} is {str(config[key])[:40]!r}, which no "
+                                   f"engine here runs; supported is {plain!r}")  # fmt: skip
+    # DistilBERT calls it by another name.
+    width = config.get("hidden_size", config.get("dim"))
+    if not isinstance(width, int) or not 1 <= width <= _LONGEST_VECTOR:
+        raise UnsupportedModel(
+            f"config.json: vectors of {str(width)[:40]} numbers; supported are 1 to "
+            f"{_LONGEST_VECTOR:,}"
+        )
+    most = positions - _UNUSED_POSITIONS.get(str(config["model_type"]), 0)
+    wanted = sentence_files.read(folder).max_length
+    return max(1, min(most, wanted or most))
 
 
 def _either(config: Mapping[str, object], inner: Mapping[str, object]) -> object:

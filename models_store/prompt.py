@@ -44,8 +44,9 @@ class PromptRenderer:
         template = None
         if config.template is not None:
             template = ChatTemplate(config.template, config.special_tokens)
-        tokenizer = tokenizer_files.read_tokenizer(folder, config)
-        return cls(tokenizer, template, model_config.read(folder).vocab_size)
+        model = model_config.read(folder)
+        tokenizer = tokenizer_files.read_tokenizer(folder, config, model.engine)
+        return cls(tokenizer, template, model.vocab_size)
 
     @property
     def has_chat_template(self) -> bool:
@@ -110,6 +111,31 @@ class PromptRenderer:
                 param="input",
             )
         return ids
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises `InvalidRequest` naming `input` for token ids that the model does not have."""
+        known = self._vocab_size or self._tokenizer.get_vocab_size()
+        if max(ids, default=0) >= known or min(ids, default=0) < 0:
+            raise InvalidRequest(
+                f"the prompt has token ids outside of 0 to {known - 1:,}, which this model has",
+                param="input",
+            )
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of a prompt's token ids, special tokens included; U+FFFD for NUL."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text.replace("\x00", "\ufffd")
+
+    def tokens(self, item: str | Sequence[int]) -> list[int]:
+        """Token ids of a text to be read, with what the model expects around it; a
+        list of token ids is taken as it stands.
+
+        Raises what `encode` and `check` raise.
+        """
+        if isinstance(item, str):
+            return self.encode(item, special=True)
+        self.check(item)
+        return list(item)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""

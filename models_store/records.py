@@ -27,7 +27,7 @@ class ModelVersionRecord(Base):
     __table_args__ = (
         UniqueConstraint("name", "sha256"),
         CheckConstraint("version >= 1", name="version_positive"),
-        CheckConstraint("engine IN ('lm', 'echo')", name="engine_known"),
+        CheckConstraint("engine IN ('lm', 'encoder', 'echo')", name="engine_known"),
         CheckConstraint("context_length >= 1", name="context_length_positive"),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokenizers.models import BPE
+from tokenizers.models import BPE, Unigram, WordPiece
 
 from jobs.errors import ModelRefused, UnsupportedModel
 from models_store import json_files
@@ -13,6 +13,8 @@ from models_store import json_files
 MAX_CONFIG_BYTES = 16_000_000
 MAX_TEMPLATE_BYTES = 1_000_000
 MAX_TOKENIZER_BYTES = 100_000_000
+# What the tests of each kind of engine have met.
+_KINDS = {"lm": (BPE,), "encoder": (WordPiece, BPE, Unigram)}
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 
 
@@ -38,7 +40,7 @@ def read_config(folder: Path) -> TokenizerConfig:
     )
 
 
-def read_tokenizer(folder: Path, config: TokenizerConfig) -> Tokenizer:
+def read_tokenizer(folder: Path, config: TokenizerConfig, engine: str) -> Tokenizer:
     """The tokenizer, without the truncation and padding of its training days.
 
     Raises `ModelRefused` if tokenizer.json holds no tokenizer.
@@ -56,22 +58,25 @@ def read_tokenizer(folder: Path, config: TokenizerConfig) -> Tokenizer:
         raise ModelRefused(
             f"tokenizer.json holds no tokenizer ({error}); import the model's original file"
         ) from error
-    _check_model(tokenizer)
+    _check_model(tokenizer, engine)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = config.split_special_tokens
     return tokenizer
 
 
-def _check_model(tokenizer: Tokenizer) -> None:
+def _check_model(tokenizer: Tokenizer, engine: str) -> None:
     """Refuses what would make encoding fail or vary from call to call."""
     model = tokenizer.model
-    if not isinstance(model, BPE):
+    kinds = _KINDS["encoder" if engine == "encoder" else "lm"]
+    if not isinstance(model, kinds):
         raise UnsupportedModel(
-            f"tokenizer.json holds a {type(model).__name__} tokenizer; the architectures that run "
-            "here have BPE"
+            f"tokenizer.json holds a {type(model).__name__} tokenizer; such architectures have "
+            f"{' or '.join(kind.__name__ for kind in kinds)}"
         )
-    if model.dropout:
+    if isinstance(model, Unigram):
+        return
+    if isinstance(model, BPE) and model.dropout:
         raise ModelRefused("tokenizer.json sets BPE 'dropout', a training option; set it to null")
     if model.unk_token is not None and tokenizer.token_to_id(model.unk_token) is None:
         raise ModelRefused(

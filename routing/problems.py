@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import batch_errors, content_errors, errors
+from jobs import batch_errors, content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
+from jobs.webhooks import errors as webhook_errors
 
 # First match wins along the class's ancestry.
 STATUS: dict[type[LmaasError], HTTPStatus] = {
@@ -32,6 +33,10 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     batch_errors.UnknownLine: HTTPStatus.NOT_FOUND,
     batch_errors.BatchStateConflict: HTTPStatus.CONFLICT,
     errors.UnknownKey: HTTPStatus.NOT_FOUND,
+    webhook_errors.UnknownWebhook: HTTPStatus.NOT_FOUND,
+    webhook_errors.UnknownDelivery: HTTPStatus.NOT_FOUND,
+    tenant_errors.UnknownTenant: HTTPStatus.NOT_FOUND,
+    tenant_errors.RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DeadlineUnmeetable: HTTPStatus.CONFLICT,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -15,22 +15,23 @@ from sqlalchemy import Engine
 
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
-from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask, UnsupportedParameter
+from jobs.errors import InvalidRequest, UnknownTask, UnsupportedParameter
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import (
-    MAX_COMPLETION_TOKENS,
-    MAX_LOGPROBS,
     TASK_INPUTS,
+    TASK_PARAMETERS,
     Parameters,
     Strict,
     Submit,
     Task,
 )
+from jobs.webhooks.urls import Rules, of_job
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
+from routing import sizes, texts
 
 # A moved alias is followed after this long, in exchange for not asking
 # Postgres with every request.
@@ -53,6 +54,7 @@ class RequestRouter:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._models_folder = settings.models_folder
+        self._url_rules = Rules.of(settings)
         self._known: dict[str, tuple[float, ModelVersion]] = {}
         self._lock = Lock()
 
@@ -63,6 +65,8 @@ class RequestRouter:
         `InvalidRequest`, each naming the field.
         """
         task = _task(request.task)
+        told = request.webhook
+        webhook = None if told is None else of_job(asking.tenant_id, told, self._url_rules)
         version = self._version(request.model)
         if task.value not in version.tasks:
             raise InvalidRequest(
@@ -70,11 +74,11 @@ class RequestRouter:
                 f"only {', '.join(version.tasks)}",
                 param="task",
             )
+        _check_names(task, request.parameters)
         self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
-        parameters = _fit(request.parameters, prompt_tokens, version)
-        all_tokens = parameters["max_tokens"] * request.parameters.n
+        parameters, all_tokens = sizes.fit(task, request.parameters, prompt_tokens, version)
         return NewJob(
             id=new_id(),
             tenant_id=asking.tenant_id,
@@ -91,7 +95,16 @@ class RequestRouter:
             max_attempts=request.max_attempts,
             stream=request.stream,
             times=_times(request, all_tokens),
+            webhook=webhook,
         )
+
+    def prompt_text(self, job: NewJob) -> str:
+        """The prompt of a job that was routed, `generate` only; token ids as their text."""
+        ids = job.input.get("prompt_token_ids")
+        if ids is None:
+            return str(job.input["prompt"])
+        version = self._version(f"{job.model}@{job.version}")
+        return prompt.renderer(version, self._models_folder).text(ids)
 
     def _version(self, text: str) -> ModelVersion:
         now = time.monotonic()
@@ -128,9 +141,14 @@ class RequestRouter:
 
     def _count(self, task: Task, version: ModelVersion, job_input: dict[str, Any]) -> int:
         renderer = prompt.renderer(version, self._models_folder)
+        if task is Task.EMBED:
+            return texts.count(renderer, version, job_input["input"])
         if task is Task.CHAT:
             text = renderer.chat(job_input["messages"])
             return len(renderer.encode(text, special=False))
+        if (ids := job_input.get("prompt_token_ids")) is not None:
+            renderer.check(ids)
+            return len(ids)
         return len(renderer.encode(job_input["prompt"], special=True))
 
 
@@ -142,10 +160,20 @@ def _task(name: str) -> Task:
         raise UnknownTask(f"there is no task {name[:64]!r}, only: {known}", param="task") from None
 
 
+def _check_names(task: Task, parameters: Parameters) -> None:
+    """Raises `UnsupportedParameter` for one that means nothing for this task."""
+    for name in sorted(parameters.model_fields_set - TASK_PARAMETERS[task]):
+        known = ", ".join(sorted(TASK_PARAMETERS[task]))
+        raise UnsupportedParameter(
+            f"the task {task.value!r} has no parameter {name!r}; it has {known}",
+            param=f"parameters.{name}",
+        )
+
+
 def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
     schema: type[Strict] = TASK_INPUTS[task]
     try:
-        return schema.model_validate(value).model_dump()
+        return schema.model_validate(value).model_dump(exclude_none=True)
     except ValidationError as error:
         raise BadInput(error) from error
 
@@ -165,34 +193,3 @@ def _times(request: Submit, max_tokens: int) -> Times:
         deadline=request.deadline,
         estimate_s=max_tokens * GUESSED_TOKEN_S,
     )
-
-
-def _fit(parameters: Parameters, prompt_tokens: int, version: ModelVersion) -> dict[str, Any]:
-    """The parameters, with a `max_tokens` that was not asked for cut to what fits."""
-    if prompt_tokens == 0:
-        raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
-    room = version.context_length - prompt_tokens
-    most = parameters.max_tokens or MAX_COMPLETION_TOKENS
-    asked = "max_tokens" in parameters.model_fields_set and parameters.max_tokens is not None
-    if room < 1 or (asked and most > room):
-        wanted = f" and {most:,} of completion" if asked else ""
-        raise PromptTooLong(
-            f"{prompt_tokens:,} tokens of prompt{wanted} do not fit the "
-            f"{version.context_length:,} tokens of {version.reference}",
-            param="parameters.max_tokens" if room >= 1 else "input",
-        )
-    # Defaults never change; a row of the queue is read and written often.
-    values = parameters.model_dump(exclude_defaults=True)
-    values["max_tokens"] = min(most, room)
-    _check_logprobs(parameters, values["max_tokens"])
-    return values
-
-
-def _check_logprobs(parameters: Parameters, max_tokens: int) -> None:
-    told = max_tokens * parameters.n * (1 + parameters.top_logprobs) if parameters.logprobs else 0
-    if told > MAX_LOGPROBS:
-        raise InvalidRequest(
-            f"max_tokens, n and top_logprobs ask for up to {told:,} logprobs, and a result holds "
-            f"{MAX_LOGPROBS:,}; ask for less",
-            param="parameters.logprobs",
-        )

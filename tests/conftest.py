@@ -20,6 +20,7 @@ from lmaas.local.postgres import EmbeddedPostgres
 from lmaas.local.valkey import EmbeddedValkey
 from migrations.__main__ import upgrade
 from tests.conditions import ROOT
+from tests.minilm import minilm
 from workers.convert import convert, smollm2_file
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -128,3 +129,9 @@ def smollm2_folder() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         convert(smollm2_file(), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """Real all-MiniLM-L6-v2, as its package has it."""
+    return minilm()

@@ -1,11 +1,11 @@
 """What a sequence has produced so far, and how results tell of it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.engines.protocol import Likelihood, TokenLogprobs
+from jobs.logprobs import TokenLogprobs, shown, shown_of_prompt
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,38 +32,27 @@ class Completion:
         return storable("".join(self.parts))
 
 
-def details(choices: Sequence[Completion], *, several: bool, logprobs: bool) -> dict[str, Any]:
+def details(
+    choices: Sequence[Completion],
+    *,
+    several: bool,
+    logprobs: bool,
+    prompt: Sequence[TokenLogprobs] = (),
+) -> dict[str, Any]:
     """What a result holds beside its first text: all `choices` if several were
-    asked for, the `logprobs` of its tokens if they were; else nothing."""
+    asked for, the `logprobs` of its tokens and those of its `prompt` if they were;
+    else nothing."""
+    read = {"prompt_logprobs": shown_of_prompt(prompt)} if prompt else {}
     if several:
-        return {
+        return read | {
             "choices": [
                 {"text": choice.text, "finish_reason": choice.finish_reason}
                 | _logprobs(choice, logprobs)
                 for choice in choices
             ]
         }
-    return _logprobs(choices[0], logprobs)
+    return read | _logprobs(choices[0], logprobs)
 
 
 def _logprobs(choice: Completion, wanted: bool) -> dict[str, Any]:
-    if not wanted:
-        return {}
-    return {
-        "logprobs": [
-            _shown(token.chosen) | {"top_logprobs": _all_shown(token.top)}
-            for token in choice.logprobs
-        ]
-    }
-
-
-def _all_shown(top: Iterable[Likelihood]) -> list[dict[str, Any]]:
-    return [_shown(likelihood) for likelihood in top]
-
-
-def _shown(likelihood: Likelihood) -> dict[str, Any]:
-    return {
-        "token": storable(likelihood.piece.decode("utf-8", "replace")),
-        "bytes": list(likelihood.piece),
-        "logprob": likelihood.logprob,
-    }
+    return {"logprobs": [shown(entry) for entry in choice.logprobs]} if wanted else {}

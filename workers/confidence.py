@@ -5,13 +5,7 @@ prompt of ours, so that a broken device or model dies with no job in hand, and
 then one job alone. After that it is a worker like any other.
 """
 
-from uuid import UUID
-
-from jobs.ids import new_id
-from workers.engines.protocol import Engine, Request, Sampling
-
-PROOF_PROMPT = "hello"
-_PROOF_TOKENS = 2
+from workers.engines.protocol import Engine, Work
 
 
 class Confidence:
@@ -31,11 +25,10 @@ class Confidence:
         return max(0, allowed - in_engine)
 
 
-def prove(engine: Engine, prompt: list[int]) -> Engine:
-    """The engine, once it has completed a prompt; raises what it raises, or
+def prove(engine: Engine, work: Work) -> Engine:
+    """The engine, once it has done this work; raises what it raises, or
     dies as it would have died with a job. Call it in the engine's own thread."""
-    id: UUID = new_id()
-    engine.add(Request(id, prompt, Sampling(max_tokens=_PROOF_TOKENS)))
+    engine.add(work)
     while engine.active:
         engine.step()
     return engine

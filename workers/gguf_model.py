@@ -60,8 +60,8 @@ def _metadata(gguf: Path) -> dict[str, Any]:
     from transformers.integrations.gguf.reader import read_gguf_metadata
 
     metadata: dict[str, Any] = read_gguf_metadata(str(gguf))[0]
-    architecture = metadata.get("general.architecture")
-    if architecture not in ENGINES and f"{architecture}_text" not in ENGINES:
+    architecture = str(metadata.get("general.architecture"))
+    if "lm" not in (ENGINES.get(architecture), ENGINES.get(f"{architecture}_text")):
         raise UnsupportedModel(
             f"{gguf.name} has the architecture {architecture!r}, which has no engine here; "
             f"supported are {', '.join(sorted(ENGINES))}"

@@ -4,20 +4,25 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
+from bells.token_stream import MOST_STREAMED
+from jobs import embeddings
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.ids import new_id
+from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, details, storable
-from workers.engines.protocol import Request, TokenLogprobs
+from workers.engines.protocol import Request, Texts, Vector, Work
 
 
 @dataclass(slots=True, eq=False)
 class HeldJob:
     """One claimed job and what its sequence has produced so far.
 
-    Its `wanted` completions run one after the other in one slot. `ended` is set
+    Its `wanted` completions run one after the other in one slot; of texts that are
+    read it has `vectors` instead. `ended` is set
     when nothing more happens to the job on this worker; then `state` is what was
     committed, or None if the write was stale or the job was let go.
     """
@@ -25,11 +30,18 @@ class HeldJob:
     job: ClaimedJob
     # The engine's name for it: a job that is claimed again is another sequence.
     sequence_id: UUID = field(default_factory=new_id)
-    request: Request | None = None
+    request: Work | None = None
     wanted: int = 1
     choices: list[Completion] = field(default_factory=lambda: [Completion()])
-    # Of all completions together.
+    # Told once, with the first chunk.
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    # Of texts that were read, by number.
+    vectors: dict[int, bytes] = field(default_factory=dict)
+    # Of all completions together: characters, and tokens whose logprobs were told.
     characters: int = 0
+    logprobs: int = 0
+    # What the job's stream may still hold.
+    stream_left: int = MOST_STREAMED
     first_token_at: float | None = None
     in_engine: bool = True
     # Its sequence is being taken out: no further one of its own follows.
@@ -56,6 +68,11 @@ class HeldJob:
             self.characters += len(text)
         now.tokens = completion_tokens
         now.logprobs += logprobs
+        self.logprobs += len(logprobs)
+
+    def keep(self, vectors: Sequence[Vector]) -> None:
+        """Takes the vectors of texts that a step has read."""
+        self.vectors.update((vector.number, vector.values) for vector in vectors)
 
     def close(self, finish_reason: str) -> bool:
         """Ends the completion that runs; whether all that were wanted are there."""
@@ -70,15 +87,23 @@ class HeldJob:
             attempt=self.job.attempt,
             state=state,
             finish_reason=finish_reason,
-            text=self.choices[0].text,
-            details=details(self.choices, several=self.wanted > 1, logprobs=self._tells_logprobs),
+            text=None if isinstance(self.request, Texts) else self.choices[0].text,
+            details=self._details(state),
             completion_tokens=self.completion_tokens,
             first_token_age_s=age,
         )
 
-    @property
-    def _tells_logprobs(self) -> bool:
-        return self.request is not None and self.request.sampling.logprobs is not None
+    def _details(self, state: State) -> dict[str, Any]:
+        match self.request:
+            case Texts():  # some of the vectors are of use to nobody
+                return embeddings.details(self.vectors) if state is State.SUCCEEDED else {}
+            case Request(sampling=sampling):
+                told = sampling.logprobs is not None
+            case None:
+                told = False
+        return details(
+            self.choices, several=self.wanted > 1, logprobs=told, prompt=self.prompt_logprobs
+        )
 
     def failure(self, code: str, message: str, *, retryable: bool = False) -> Outcome:
         """How the attempt ended if it could not run."""

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from jobs.errors import EngineFailed, LmaasError
 from jobs.failpoints import reach
-from workers.engines.protocol import Chunk, Engine, Partial, Request
+from workers.engines.protocol import Chunk, Engine, Partial, Work
 
 _IDLE_S = 0.5
 
@@ -40,7 +40,7 @@ class _NoEngine:
     slots = 0
     active = 0
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         raise EngineFailed(f"no engine yet for sequence {request.id}")
 
     def remove(self, id: UUID) -> Partial | None:
@@ -89,7 +89,7 @@ class ModelServer:
         self._wishes.put(lambda: None)
         self._thread.join(timeout=5)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Lets a sequence join at the next step."""
         self._wishes.put(lambda: self._add(request))
 
@@ -139,7 +139,7 @@ class ModelServer:
         if chunks:
             self._listener.on_chunks(chunks)
 
-    def _add(self, request: Request) -> None:
+    def _add(self, request: Work) -> None:
         try:
             self._engine.add(request)
         except LmaasError as error:

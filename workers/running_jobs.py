@@ -8,9 +8,10 @@ from uuid import UUID
 from bells.token_stream import Delta, TokenWriter
 from jobs.envelopes import Outcome
 from jobs.errors import DeadlineExceeded, LmaasError
+from jobs.logprobs import TokenLogprobs
 from jobs.states import State
 from workers.completions import Completion, storable
-from workers.engines.protocol import Chunk, Partial, Request, TokenLogprobs
+from workers.engines.protocol import Chunk, Partial, Request, Work
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.model_server import ModelServer
 from workers.preparation import next_request
@@ -44,7 +45,7 @@ class RunningJobs:
         """The jobs run on `server`."""
         self._server = server
 
-    def begin(self, held: HeldJob, request: Request) -> None:
+    def begin(self, held: HeldJob, request: Work) -> None:
         """Lets a prepared job's sequence join the batch."""
         server = self._server
         if server is None:
@@ -93,7 +94,10 @@ class RunningJobs:
             self._room.set()
 
     def _take(self, held: HeldJob, chunk: Chunk) -> None:
+        if chunk.prompt_logprobs:
+            held.prompt_logprobs = chunk.prompt_logprobs
         self._grow(held, chunk.text, chunk.completion_tokens, chunk.logprobs)
+        held.keep(chunk.vectors)
         if chunk.error is not None:
             self.fail(held, chunk.error)
         elif chunk.finish_reason is not None:
@@ -111,7 +115,7 @@ class RunningJobs:
         """Starts a job's next completion, in the slot that it has; not if it is
         being taken out."""
         with self._following:
-            if held.leaving or held.request is None or self._server is None:
+            if held.leaving or not isinstance(held.request, Request) or self._server is None:
                 return False
             self._server.add(next_request(held.request, len(held.choices)))
             held.choices.append(Completion())
@@ -124,11 +128,18 @@ class RunningJobs:
         completion_tokens: int,
         logprobs: Sequence[TokenLogprobs] = (),
     ) -> None:
-        if text and held.job.stream:
-            choice = len(held.choices) - 1
-            delta = Delta(held.job.attempt, held.characters, storable(text), choice)
-            self._tokens.tell(held.job.id, delta)
+        if held.job.stream and (text or logprobs):
+            self._stream(held, Delta(
+                held.job.attempt, held.characters, storable(text), len(held.choices) - 1,
+                held.logprobs, tuple(logprobs),
+            ))  # fmt: skip
         held.grow(text, completion_tokens, logprobs)
+
+    def _stream(self, held: HeldJob, delta: Delta) -> None:
+        """What does not fit the bound of a stream is told from the result."""
+        held.stream_left -= delta.size
+        if held.stream_left >= 0:
+            self._tokens.tell(held.job.id, delta)
 
     def on_removed(self, id: UUID, partial: Partial) -> None:
         """See `workers.model_server.Listener`."""

@@ -18,7 +18,7 @@ from models_store import prompt
 from models_store.catalog import ModelVersion
 from models_store.importer import verify
 from workers import celery_worker, exit_codes
-from workers.confidence import PROOF_PROMPT, Confidence, prove
+from workers.confidence import Confidence, prove
 from workers.engines.loading import device_of, load_engine
 from workers.engines.protocol import Engine
 from workers.fence_watcher import FenceWatcher
@@ -27,6 +27,7 @@ from workers.identity import Identity
 from workers.job_handler import JobHandler
 from workers.lease_keeper import LeaseKeeper
 from workers.model_server import ModelServer
+from workers.preparation import proof
 from workers.result_writer import ResultWriter
 
 # What a stopping worker may need beyond the drain, with Postgres or Redis away.
@@ -146,7 +147,7 @@ class Worker:
     def _load(self) -> Engine:
         engine = load_engine(self._version, self._settings)
         if self._confidence.careful:
-            prove(engine, self._renderer.encode(PROOF_PROMPT, special=True))
+            prove(engine, proof(self._version.tasks, self._renderer))
         return engine
 
     def leave(self) -> None:

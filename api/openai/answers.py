@@ -41,11 +41,11 @@ class ChatLogprobs(Answer):
 
 
 class TextLogprobs(Answer):
-    """The same as columns; `text_offset` is where a token begins in the completion."""
+    """The same as columns; `text_offset` is where a token begins in the text."""
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
@@ -92,13 +92,37 @@ class TextCompletion(Streamable):
     system_fingerprint: None = None
 
 
+class Embedding(Answer):
+    """The vector of one text: numbers, or base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answer):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Answer):
+    """The answer of POST /v1/embeddings: a vector of each text, in their order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
 class OutputText(Answer):
     """A piece of a response's text."""
 
     type: Literal["output_text"]
     text: str
     annotations: list[Any]
-    logprobs: list[Any]
+    logprobs: list[TokenLogprobs]
 
 
 class OutputMessage(Answer):
@@ -146,7 +170,7 @@ class ResponseObject(Streamable):
     model: str
     output: list[OutputMessage]
     parallel_tool_calls: bool
-    previous_response_id: None
+    previous_response_id: str | None
     reasoning: None
     service_tier: Literal["default", "flex"]
     store: bool
@@ -154,9 +178,37 @@ class ResponseObject(Streamable):
     text: dict[str, Any]
     tool_choice: Literal["auto"]
     tools: list[Any]
+    top_logprobs: int
     top_p: float
     truncation: Literal["disabled"]
     usage: ResponseUsage | None
+
+
+class InputText(Answer):
+    """A piece of what was said to the model."""
+
+    type: Literal["input_text"]
+    text: str
+
+
+class InputItem(Answer):
+    """A message of the conversation that a response answers."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["system", "user", "assistant"]
+    status: Literal["completed"]
+    content: list[InputText | OutputText]
+
+
+class InputItems(Answer):
+    """A page of the conversation that a response answers."""
+
+    object: Literal["list"]
+    data: list[InputItem]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 class ResponseDeleted(Answer):

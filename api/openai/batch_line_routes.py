@@ -10,6 +10,7 @@ from flask_openapi3.models.schema import Schema
 from pydantic import Field
 
 from api import auth, job_requests, presentation
+from api.admission import admit_lines
 from api.openai.batch_answers import BatchAnswer
 from api.openai.batch_lookup import found
 from api.openai.batch_shapes import batch
@@ -66,13 +67,15 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         openapi_extensions={"requestBody": _LINES.model_dump(by_alias=True, exclude_none=True)},
     )
     def append_lines(path: AppendPath) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        asking = auth.require(Scope.BATCHES)
+        tenant_id = asking.tenant_id
         view = found(services.engine, tenant_id, batch_id(path.batch_id))
         if not view.open:
             raise BatchClosed("the batch takes no more lines; create it with `open`, and append "
                               "before it is closed")  # fmt: skip
         raw = _split(request.get_data())
         taken = _taken(services, router, view, raw)
+        admit_lines(services, asking, [line.job for line in taken if line.job is not None])
         services.task_manager.append_lines(tenant_id, view.id, taken, raw)
         services.hints.wake_dispatcher()
         return presentation.answer(batch(found(services.engine, tenant_id, view.id)))
@@ -83,7 +86,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: BatchAnswer, 409: ErrorAnswer},
     )
     def cancel_line(path: LinePath, query: LineQuery) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         id = batch_id(path.batch_id)
         view = found(services.engine, tenant_id, id)
         job_id = _job_of(services, view, path.line, query.by)

@@ -51,7 +51,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: LineList},
     )
     def batch_results(path: LivePath, query: ResultsQuery) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         # Read first: once it is over, no line can end behind this look.
         view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
         pages = rows(
@@ -68,7 +68,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: {"content": {_STREAM: {"schema": {"type": "string"}}}}},
     )
     def batch_events(path: LivePath) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
         start = _start()
         with ExitStack() as held:

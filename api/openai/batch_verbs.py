@@ -44,21 +44,21 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post("/batches/<batch_id>/pause", summary="Let no other line of a batch begin",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
     def pause_batch(path: BatchIdPath) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         done = steering.pause(engine, tenant_id, batch_id(path.batch_id), paused=True)
         return answer(tenant_id, path, "paused", done=done)
 
     @routes.post("/batches/<batch_id>/resume", summary="Let the lines of a batch begin again",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
     def resume_batch(path: BatchIdPath) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         done = steering.pause(engine, tenant_id, batch_id(path.batch_id), paused=False)
         return answer(tenant_id, path, "resumed", done=done)
 
     @routes.post("/batches/<batch_id>", summary="Move the waiting lines to another class",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
     def change_batch(path: BatchIdPath, body: BatchChange) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         priority = Priority(body.priority)
         done = steering.prioritize(engine, tenant_id, batch_id(path.batch_id), priority)
         return answer(tenant_id, path, "moved to another class", done=done)
@@ -66,7 +66,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post("/batches/<batch_id>/close", summary="End the input of an open batch",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
     def close_batch(path: BatchIdPath) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         id = batch_id(path.batch_id)
         done = steering.close(engine, tenant_id, id)
         # Closing again changes nothing, and is what a client does that got no answer.
@@ -77,7 +77,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
                  summary="Run the lines that failed or expired again, as a new batch",
                  responses={200: BatchAnswer, 409: ErrorAnswer})  # fmt: skip
     def retry_batch(path: BatchIdPath, body: RetryRequest) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        tenant_id = auth.require(Scope.BATCHES).tenant_id
         key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         known = None if key is None else services.task_manager.recall(tenant_id, key)
         if known is None:

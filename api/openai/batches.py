@@ -44,7 +44,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         "/batches", summary="Run the requests of a file (OpenAI)", responses={200: BatchAnswer}
     )
     def create_batch(body: BatchRequest) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         known = key and services.task_manager.recall(asking.tenant_id, key)
         id = known or lifecycle.create(services.engine, _new(services, asking.tenant_id, body), key)
@@ -53,14 +53,14 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.get("/batches/<batch_id>", summary="Read a batch (OpenAI)",
                 responses={200: BatchAnswer})  # fmt: skip
     def read_batch(path: BatchPath) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         view = found(services.engine, asking.tenant_id, batch_id(path.batch_id))
         return presentation.answer(batch(view))
 
     @routes.get("/batches", summary="List batches, newest first (OpenAI)",
                 responses={200: BatchList})  # fmt: skip
     def list_batches(query: BatchListQuery) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         after = None if query.after is None else batch_id(query.after)
         found = views.list_batches(
             services.engine, asking.tenant_id, after=after, limit=query.limit + 1
@@ -76,7 +76,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     @routes.post("/batches/<batch_id>/cancel", summary="Cancel a batch (OpenAI)",
                  responses={200: BatchAnswer})  # fmt: skip
     def cancel_batch(path: BatchPath) -> Response:
-        asking = auth.require(Scope.JOBS)
+        asking = auth.require(Scope.BATCHES)
         id = batch_id(path.batch_id)
         lifecycle.cancel(services.engine, asking.tenant_id, id)
         return presentation.answer(batch(found(services.engine, asking.tenant_id, id)))

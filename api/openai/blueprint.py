@@ -10,7 +10,9 @@ from api.openai import (
     batch_verbs,
     batches,
     completions,
+    embeddings,
     files,
+    response_items,
     responses,
     uploads,
 )
@@ -26,7 +28,9 @@ def blueprint(services: Services) -> APIBlueprint:
                           abp_security=[{"key": []}])  # fmt: skip
     routes.register_error_handler(Refusal, _refuse)
     completions.add_routes(routes, services)
+    embeddings.add_routes(routes, services)
     responses.add_routes(routes, services)
+    response_items.add_routes(routes, services)
     batches.add_routes(routes, services)
     batch_verbs.add_routes(routes, services)
     batch_line_routes.add_routes(routes, services)

@@ -51,7 +51,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     def complete(body: CompletionRequest) -> Response:
         asking = auth.require(Scope.JOBS)
         work = Work(services, asking, submits.of_completion(body), submits.COMPLETION_NAMES)
-        return _serve(services, work, body, TextShape(body.prompt if body.echo else ()))
+        echoed = [services.router.prompt_text(job) for job in work.jobs] if body.echo else ()
+        return _serve(services, work, body, TextShape(echoed))
 
 
 def _serve(services: Services, work: Work, body: CompletionBody, shape: Shape) -> Response:
@@ -92,8 +93,8 @@ def _told(
             yield opening
     for told in story.tell():
         match told:
-            case Text(_, text, number):
-                yield shape.piece(prompt * each + number, text)
+            case Text(_, text, number, logprobs):
+                yield shape.piece(prompt * each + number, text, logprobs)
             case Restarted():
                 raise of_restart(view.id)
             case Silence():

@@ -13,6 +13,7 @@ from flask_openapi3.models.schema import Schema
 from pydantic import TypeAdapter, ValidationError
 
 from api import auth, job_requests, presentation, transfers
+from api.admission import check_body, check_storage
 from api.form_document import document_form
 from api.openai import file_answers
 from api.openai.file_answers import FileDeleted, FileList, FileObject
@@ -43,8 +44,9 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.post("/files", summary="Bring a file (OpenAI)", responses={200: FileObject})
     def create_file() -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
-        most = services.settings.max_file_bytes
+        asking = auth.require(Scope.BATCHES)
+        tenant_id, most = asking.tenant_id, services.settings.max_file_bytes
+        check_body(services, asking, request.content_length)
         with (
             services.transfers.one(request.environ),
             draft(engine, contents, tenant_id, most) as made,
@@ -53,6 +55,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
             asked = _asked(form.fields)
             filename = _filename(form.filename)
             made.close()
+            check_storage(services, asking, made.size_bytes)
             key = job_requests.idempotency(_said(asked, filename, made.sha256))
             kept = catalog.keep(
                 engine, made, tenant_id=tenant_id, purpose=asked.purpose, filename=filename,
@@ -64,7 +67,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     def list_files(query: FileListQuery) -> Response:
         page = catalog.list_files(
             engine,
-            auth.require(Scope.JOBS).tenant_id,
+            auth.require(Scope.BATCHES).tenant_id,
             after=file_id(query.after) if query.after else None,
             limit=query.limit,
             newest_first=query.order == "desc",
@@ -74,7 +77,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.get("/files/<file_id>", summary="Read of a file (OpenAI)", responses={200: FileObject})
     def read_file(path: FilePath) -> Response:
-        found = catalog.get(engine, auth.require(Scope.JOBS).tenant_id, file_id(path.file_id))
+        found = catalog.get(engine, auth.require(Scope.BATCHES).tenant_id, file_id(path.file_id))
         return presentation.answer(file_answers.file(found))
 
     @routes.delete(
@@ -82,12 +85,12 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )
     def delete_file(path: FilePath) -> Response:
         id = file_id(path.file_id)
-        catalog.delete(engine, contents, auth.require(Scope.JOBS).tenant_id, id)
+        catalog.delete(engine, contents, auth.require(Scope.BATCHES).tenant_id, id)
         return presentation.answer(file_answers.deleted(path.file_id))
 
     @routes.get("/files/<file_id>/content", summary="Read a file (OpenAI)", responses=_BYTES)
     def file_content(path: FilePath) -> Response:
-        found = catalog.get(engine, auth.require(Scope.JOBS).tenant_id, file_id(path.file_id))
+        found = catalog.get(engine, auth.require(Scope.BATCHES).tenant_id, file_id(path.file_id))
         with ExitStack() as held:
             held.enter_context(services.transfers.one(request.environ))
             stream = held.enter_context(catalog.read(engine, contents, found))

@@ -25,6 +25,14 @@ class Refusal(Exception):
         return made
 
 
+class ClientLeft(Refusal):
+    """Nobody reads this answer; the web's counters do."""
+
+    def __init__(self) -> None:
+        # Not in the standard; what nginx calls it.
+        super().__init__(Problem(499, "the client closed its connection", "client_left"))
+
+
 def of_validation(error: ValidationError) -> Response:
     """The answer to a body or query that does not fit its schema."""
     return errors.of_problem(problems.of_validation(error))

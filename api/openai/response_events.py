@@ -19,6 +19,7 @@ from jobs.states import State
 from routing.openai.response_shapes import (
     Asked,
     as_begun,
+    logprobs_of,
     message,
     part,
     response,
@@ -75,7 +76,7 @@ class ResponseStory:
             match told:
                 case Happened(place, event) if event.kind == State.RUNNING:
                     yield self._running(place)
-                case Text(place, text):
+                case Text(place, text) if text:
                     yield self._running(place)  # text may come before the event that says so
                     yield from self._grow(text)
                 case Restarted():
@@ -114,10 +115,12 @@ class ResponseStory:
         done = self._number(_FIRST_TEXT + length)
         if view.text is not None:
             yield from self._begin_text()
-            told = self._at() | {"text": view.text, "logprobs": []}
+            logprobs = list(logprobs_of(view))
+            told = self._at() | {"text": view.text, "logprobs": logprobs}
             yield "response.output_text.done", done + 1, told
-            yield "response.content_part.done", done + 2, self._at() | {"part": part(view.text)}
-            item = message(self._id, view.text, status)
+            whole = {"part": part(view.text, logprobs)}
+            yield "response.content_part.done", done + 2, self._at() | whole
+            item = message(self._id, view.text, status, logprobs)
             yield "response.output_item.done", done + 3, {"output_index": 0, "item": item}
         yield _LAST[status], done + 4, {"response": response(view, self._asked)}
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Literal
-from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -11,32 +10,25 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api import auth, job_requests, presentation
-from api.job_lookup import erased
 from api.openai import sse
 from api.openai.answers import ResponseDeleted, ResponseObject
 from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
+from api.openai.response_items import ResponsePath
+from api.openai.stored import check_length, continued, found
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
-from jobs import job_views
-from jobs.errors import UnknownResponse
 from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.states import State
 from routing.openai import submits
 from routing.openai.response_requests import ResponseRequest
-from routing.openai.response_shapes import Asked, asked, is_stored, response
+from routing.openai.response_shapes import asked, response
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
-
-
-class ResponsePath(Parameters):
-    """The id of a response."""
-
-    response_id: str
 
 
 class ResponseQuery(Parameters):
@@ -67,9 +59,11 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: ResponseObject, **ENDINGS},
     )  # fmt: skip
     def create(body: ResponseRequest) -> Response:
-        kept = asked(body)
-        work = Work(services, auth.require(Scope.JOBS), [submits.of_response(body)],
-                    submits.RESPONSE_NAMES, kept)  # fmt: skip
+        asking, kept = auth.require(Scope.JOBS), asked(body)
+        before = continued(services, asking.tenant_id, body.previous_response_id)
+        submit = submits.of_response(body, before)
+        check_length(submit)
+        work = Work(services, asking, [submit], submits.RESPONSE_NAMES, kept)
         if body.stream:
             return work.stream(
                 lambda views: ResponseStory(services, views[0], kept, -1).tell(),
@@ -89,7 +83,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def read(path: ResponsePath, query: ResponseQuery) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
-        view, kept = _found(services, tenant_id, path.response_id)
+        view, kept = found(services, tenant_id, path.response_id)
         if not query.stream:
             return presentation.answer(response(view, kept))
         after = -1 if query.starting_after is None else query.starting_after
@@ -101,10 +95,10 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def cancel(path: ResponsePath) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
-        view, kept = _found(services, tenant_id, path.response_id)
+        view, kept = found(services, tenant_id, path.response_id)
         with services.notifier.waiter(view.id) as waiter:
             job_requests.cancel(services, tenant_id, view.id)
-            view, _ = _found(services, tenant_id, path.response_id)
+            view, _ = found(services, tenant_id, path.response_id)
             if waiter is not None and not view.is_terminal:
                 view = waiter.wait(_CANCEL_S) or view
         return presentation.answer(response(view, kept))
@@ -114,7 +108,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         responses={200: ResponseDeleted},
     )  # fmt: skip
     def delete_response(path: ResponsePath) -> Response:
-        view, _ = _found(services, auth.require(Scope.JOBS).tenant_id, path.response_id)
+        view, _ = found(services, auth.require(Scope.JOBS).tenant_id, path.response_id)
         job_requests.erase(services, view)
         gone = {"id": path.response_id, "object": "response", "deleted": True}
         return presentation.answer(gone)
@@ -125,20 +119,3 @@ def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response
         if held.enter_context(services.notifier.waiter(view.id)) is None:
             raise too_many()
         return sse.respond(sse.until_an_error(lines, "error"), held.pop_all())
-
-
-def _found(services: Services, tenant_id: UUID, text: str) -> tuple[JobView, Asked]:
-    """A response that was stored, of this tenant. Raises `UnknownResponse` or `JobErased`."""
-    prefix, _, number = text.partition("_")
-    unknown = UnknownResponse(f"there is no response {text[:64]!r}", param="response_id")
-    try:
-        id = UUID(hex=number)
-    except ValueError:
-        raise unknown from None
-    view = job_views.get(services.engine, tenant_id, id) if prefix == "resp" else None
-    if view is not None and view.erased_at is not None:
-        raise erased(view, view.erased_at)
-    kept = None if view is None else job_views.asked(services.engine, id)
-    if view is None or kept is None or not is_stored(kept):
-        raise unknown
-    return view, kept

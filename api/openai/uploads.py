@@ -7,6 +7,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from api import auth, presentation, transfers
+from api.admission import check_body, check_storage
 from api.form_document import document_form
 from api.openai import file_answers
 from api.openai.file_answers import UploadObject, UploadPartObject
@@ -29,15 +30,16 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.post("/uploads", summary="Begin an upload (OpenAI)", responses={200: UploadObject})
     def create_upload(body: UploadRequest) -> Response:
-        tenant_id = auth.require(Scope.JOBS).tenant_id
+        asking = auth.require(Scope.BATCHES)
         settings = services.settings
         is_batch = body.purpose == Purpose.BATCH.value
         most = settings.max_file_bytes if is_batch else settings.max_upload_bytes
         if body.bytes > most:
             raise FileTooLarge(f"more than {most:,} bytes are not taken", param="bytes")
+        check_storage(services, asking, body.bytes)
         begun = uploads.open_upload(
             engine,
-            tenant_id,
+            asking.tenant_id,
             purpose=body.purpose,
             filename=body.filename,
             mime_type=body.mime_type,
@@ -52,6 +54,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     )  # fmt: skip
     def add_upload_part(path: UploadPath) -> Response:
         upload = _found(services, path)
+        check_body(services, auth.principal(), request.content_length)
         most = upload_parts.MOST_PART_BYTES
         with (
             services.transfers.one(request.environ),
@@ -61,6 +64,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
             if form.fields:
                 raise InvalidRequest("the form of a part has one field: 'data'")
             made.close()
+            check_storage(services, auth.principal(), made.size_bytes)
             part_id = upload_parts.add_part(engine, upload, made)
         body = {"id": f"{_PART}{part_id.hex}", "object": "upload.part",
                 "created_at": int(time.time()), "upload_id": path.upload_id}  # fmt: skip
@@ -92,7 +96,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
 
 def _found(services: Services, path: UploadPath) -> Upload:
-    tenant_id = auth.require(Scope.JOBS).tenant_id
+    tenant_id = auth.require(Scope.BATCHES).tenant_id
     id = _hex(path.upload_id, PREFIX)
     if id is None:
         raise uploads.unknown(path.upload_id)

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from socket import socket
 from typing import Any
 from uuid import UUID
 
 from flask import Response, request
 
 from api import job_requests
+from api.admission import admit
 from api.openai import sse
-from api.openai.refusals import of_wait
+from api.openai.refusals import ClientLeft, of_wait
 from api.services import Services
 from api.waiting import Waiter
 from jobs import job_views
@@ -43,7 +45,7 @@ class Work:
         asked: dict[str, Any] | None = None,
     ) -> None:
         self._services = services
-        self._tenant_id = asking.tenant_id
+        self._asking = asking
         # The same body means something else on another route.
         self._key = job_requests.idempotency(request.path.encode() + b"\n" + request.get_data())
         self._told_all = False
@@ -53,16 +55,22 @@ class Work:
                 routed = [services.router.route(one, asking, address) for one in submits]
         except BadInput as bad:
             raise bad.error from bad
-        self._jobs = [replace(job, asked=asked) for job in routed]
+        self.jobs = [replace(job, asked=asked) for job in routed]
 
     def ended(self) -> list[JobView]:
         """Submits, waits, and returns the jobs as they ended. Raises `Refusal`
-        when one does not end in time; then all go on."""
-        fresh = [job.id for job in self._jobs]
-        with self._admitted(fresh) as waiters:
+        when one does not end in time; then all go on. A client that goes away
+        cancels them, unless an Idempotency-Key says that it may come back."""
+        fresh = [job.id for job in self.jobs]
+        connection = request.environ.get("gunicorn.socket") if self._key is None else None
+        with self._admitted(fresh, connection) as waiters:
             ids = self._submit()
             if ids == fresh:
-                return _all(waiters)
+                try:
+                    return _all(waiters)
+                except ClientLeft:
+                    self._abandon(ids)
+                    raise
         with self._admitted(ids) as waiters:  # their Idempotency-Key is known
             for id, view in job_views.get_many(self._services.engine, ids).items():
                 for waiter in waiters:
@@ -85,7 +93,7 @@ class Work:
         """Submits, and streams what `lines` makes of the jobs. A reader that goes
         away cancels them, unless an Idempotency-Key says that it may come back."""
         with ExitStack() as held:
-            held.enter_context(self._admitted([job.id for job in self._jobs]))
+            held.enter_context(self._admitted([job.id for job in self.jobs]))
             ids = self._submit()
             if not outlives_reader and self._key is None:
                 held.callback(self._abandon, ids)
@@ -102,21 +110,24 @@ class Work:
             return
         try:
             for id in ids:
-                job_requests.cancel(self._services, self._tenant_id, id)
+                job_requests.cancel(self._services, self._asking.tenant_id, id)
         except DatabaseUnavailable as error:
             log.warning("jobs whose reader went away run on: %s", error.message)
 
     def _submit(self) -> list[UUID]:
+        admit(self._services, self._asking, self.jobs)
         ids = []
-        for number, job in enumerate(self._jobs):
+        for number, job in enumerate(self.jobs):
             accepted = self._services.task_manager.submit(job, _nth(self._key, number))
             self._services.hints.wake_dispatcher(accepted.id)
             ids.append(accepted.id)
         return ids
 
     @contextmanager
-    def _admitted(self, ids: list[UUID]) -> Iterator[list[Waiter]]:
-        with self._services.notifier.waiters(ids) as waiters:
+    def _admitted(
+        self, ids: list[UUID], connection: socket | None = None
+    ) -> Iterator[list[Waiter]]:
+        with self._services.notifier.waiters(ids, connection) as waiters:
             if waiters is None:
                 raise too_many()
             yield waiters
@@ -140,6 +151,8 @@ def _all(waiters: Sequence[Waiter]) -> list[JobView]:
     views = []
     for waiter in waiters:
         view = waiter.wait(max(0.0, deadline - time.monotonic()))
+        if waiter.left:
+            raise ClientLeft
         if view is None:
             raise of_wait(waiter.job_id)
         views.append(view)

@@ -56,7 +56,8 @@ def _lines(services: Services, view: JobView, start: Place) -> Iterator[str]:
             yield _event("job", start, presentation.job(view))
             return
         for told in JobStory(services.engine, services.streams, view.id, start).tell():
-            yield _line(told)
+            if not isinstance(told, Text) or told.text:  # logprobs are told with the end
+                yield _line(told)
 
 
 def _line(told: Told) -> str:

@@ -7,6 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, explanations, presentation
+from api.admission import admit_replays
 from api.explain_schemas import ExplainAnswer, ReplayAnswer
 from api.job_lookup import found, in_ledger, job_id_of, selected, unknown
 from api.queries import JobPath, ReplayRequest
@@ -51,7 +52,10 @@ def blueprint(services: Services) -> APIBlueprint:
     def replay(path: JobPath) -> Response:
         asking = auth.require(Scope.JOBS)
         old = found(services, asking.tenant_id, job_id_of(path.job_id))
-        id = services.task_manager.replay(asking.tenant_id, old.id, request.remote_addr or "")
+        admit_replays(services, asking, 1)
+        id = services.task_manager.replay(
+            asking.tenant_id, old.id, request.remote_addr or "", auth.actor()
+        )
         if id is None:
             raise InvalidRequest(
                 f"job {old.id} is {old.state}; only a finished job can be replayed"
@@ -71,10 +75,13 @@ def blueprint(services: Services) -> APIBlueprint:
         if not body.model_dump(exclude={"limit", "dry_run"}, exclude_none=True):
             raise InvalidRequest("name at least one of status, task, model, error_code, "
                                  "ended_since, ended_until and worker")  # fmt: skip
+        wanted, address = selected(body, body.limit), request.remote_addr or ""
+        if asking.limited and not body.dry_run:
+            would = services.task_manager.replay_many(asking.tenant_id, wanted, address, dry=True)
+            admit_replays(services, asking, len(would))
         done = services.task_manager.replay_many(
-            asking.tenant_id, selected(body, body.limit), request.remote_addr or "",
-            dry=body.dry_run,
-        )  # fmt: skip
+            asking.tenant_id, wanted, address, dry=body.dry_run, by=auth.actor()
+        )
         services.hints.wake_dispatcher()
         return presentation.answer(presentation.replay(done, body.limit, dry=body.dry_run))
 

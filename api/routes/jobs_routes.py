@@ -9,6 +9,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from api import auth, errors, job_requests, presentation
+from api.admission import admit
 from api.explanations import check_deadline
 from api.job_lookup import found, job_id_of, page_of
 from api.queries import JobListQuery, JobPath, JobQuery
@@ -40,6 +41,7 @@ def blueprint(services: Services) -> APIBlueprint:
             new = services.router.route(body, asking, request.remote_addr or "")
         except BadInput as bad:
             return errors.of_validation(bad.error, ("input",))
+        admit(services, asking, [new])
         foretold = _foretell(services, body, new, idempotency)
         wait_s = _preferred_wait_s()
         with services.notifier.waiter(new.id) as waiter:

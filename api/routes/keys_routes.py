@@ -1,5 +1,6 @@
 """/v1/keys: a tenant's API keys, for keys with the scope `admin`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -14,8 +15,8 @@ from api.queries import KeyPath
 from api.schemas import KeyAnswer, KeyList
 from api.services import Services
 from jobs import keys
-from jobs.errors import InvalidRequest, UnknownKey
-from jobs.keys import Scope
+from jobs.errors import Forbidden, InvalidRequest, UnknownKey
+from jobs.keys import Principal, Scope
 from jobs.spec import ShortText, Strict
 
 # In UTC it may be a day later, and dates end with the year 9999.
@@ -28,7 +29,7 @@ class NewKey(Strict):
     name: ShortText
     scopes: Annotated[
         list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=8)
-    ] = Field(default=[Scope.JOBS])
+    ] = Field(default=[Scope.JOBS, Scope.MODELS_READ])
     expires_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
 
 
@@ -41,9 +42,11 @@ def blueprint(services: Services) -> APIBlueprint:
     def create(body: NewKey) -> Response:
         asking = auth.require(Scope.ADMIN)
         _must_be_ahead(body.expires_at)
+        _must_be_its_own(asking, body.scopes)
         made, secret = keys.create(
-            services.engine, asking.tenant_id, body.name, body.scopes, body.expires_at
-        )
+            services.engine, asking.tenant_id, body.name, body.scopes, body.expires_at,
+            auth.actor(),
+        )  # fmt: skip
         return presentation.answer(presentation.key(made, secret), 201)
 
     @routes.get("", summary="List API keys", responses={200: KeyList})
@@ -59,11 +62,20 @@ def blueprint(services: Services) -> APIBlueprint:
             id = UUID(path.key_id)
         except ValueError:
             raise UnknownKey(f"there is no API key {path.key_id[:64]!r}") from None
-        return presentation.answer(
-            presentation.key(keys.revoke(services.engine, asking.tenant_id, id))
-        )
+        revoked = keys.revoke(services.engine, asking.tenant_id, id, auth.actor())
+        return presentation.answer(presentation.key(revoked))
 
     return routes
+
+
+def _must_be_its_own(asking: Principal, scopes: Sequence[Scope]) -> None:
+    for scope in scopes:
+        if not asking.may(scope):
+            raise Forbidden(
+                f"this API key does not carry the scope {scope.value!r} and cannot give it away; "
+                "whoever runs the installation can: `python -m api.tenants keys`",
+                param="scopes",
+            )
 
 
 def _must_be_ahead(expires_at: datetime | None) -> None:

@@ -32,6 +32,7 @@ def blueprint(services: Services) -> APIBlueprint:
 
     @routes.get("/models", summary="List model versions", responses={200: ModelList})
     def list_models() -> Response:
+        auth.require(Scope.MODELS_READ)
         state = _state(services)
         versions = transact(services.engine, catalog.list_models)
         return presentation.listing(
@@ -43,10 +44,10 @@ def blueprint(services: Services) -> APIBlueprint:
         summary='Start no job of a model version; the body may be {"reason": "..."}',
     )  # fmt: skip
     def pause(path: ModelPath) -> Response:
-        auth.require(Scope.ADMIN)
+        auth.require(Scope.MODELS_WRITE)
         why = PauseRequest.model_validate_json(request.get_data() or b"{}")
         version = _resolve(services, path.reference)
-        pauses.pause(services.engine, version.name, version.version, why.reason)
+        pauses.pause(services.engine, version.name, version.version, why.reason, auth.actor())
         return presentation.answer(operation_presentation.model(version, _state(services)))
 
     @routes.post(
@@ -54,14 +55,18 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: ModelAnswer},
     )  # fmt: skip
     def resume(path: ModelPath) -> Response:
-        auth.require(Scope.ADMIN)
+        auth.require(Scope.MODELS_WRITE)
         version = _resolve(services, path.reference)
-        pauses.resume(services.engine, version.name, version.version)
+        pauses.resume(services.engine, version.name, version.version, auth.actor())
         services.hints.wake_dispatcher()
         return presentation.answer(operation_presentation.model(version, _state(services)))
 
-    @routes.get("/models/<reference>", summary="Read a model version", responses={200: ModelAnswer})
+    # Clients ask for any name they know; one with a slash is not found like any other.
+    @routes.get(
+        "/models/<path:reference>", summary="Read a model version", responses={200: ModelAnswer}
+    )
     def read_model(path: ModelPath) -> Response:
+        auth.require(Scope.MODELS_READ)
         version = _resolve(services, path.reference)
         return presentation.answer(operation_presentation.model(version, _state(services)))
 

@@ -49,7 +49,8 @@ WITH page AS MATERIALIZED (
   LEFT JOIN job_inputs i ON i.job_id = page.job_id
 )
 {COLUMNS}, r.text, r.error_message, r.details, j.erased_at, i.asked,
-  CASE WHEN (i.asked ->> 'echo')::bool THEN i.input ->> 'prompt' END AS echoed,
+  CASE WHEN (i.asked ->> 'echo')::bool
+       THEN coalesce(i.input ->> 'prompt', i.asked ->> 'prompt') END AS echoed,
   s.line, s.custom_id, s.error, s.same_as
 FROM sized s LEFT JOIN jobs j ON j.id = s.job_id LEFT JOIN job_inputs i ON i.job_id = j.id
 LEFT JOIN job_results r ON r.job_id = j.id

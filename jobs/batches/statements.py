@@ -7,6 +7,7 @@ of these looks at the lease again: one that came too late changes nothing.
 from sqlalchemy import text
 
 from jobs.batches.states import BatchState, before
+from jobs.webhooks.announcements import announced
 
 
 def _from(state: BatchState) -> str:
@@ -91,12 +92,25 @@ UPDATE batches SET lines = :lines, in_progress_at = clock_timestamp(),
 WHERE {MINE} AND lines = 0 AND intake_ended_at IS NULL RETURNING id
 """)  # noqa: S608 - only constants are joined
 
+# In the statement that ends a batch, whose row it names `batch`.
+_ANNOUNCED = announced(
+    "batch",
+    type="'batch.' || e.status",
+    subject="'batch_' || replace(CAST(e.id AS text), '-', '')",
+    only="e.status IN ('completed', 'failed', 'cancelled', 'expired')",
+)
+
 # Nothing can be done with the file. A batch that was being cancelled is so all the same.
 FAIL = text(f"""
+WITH batch AS (
 UPDATE batches SET error = CAST(:error AS jsonb), intake_ended_at = clock_timestamp(),
   status = CASE status WHEN 'validating' THEN 'failed' ELSE status END,
   failed_at = CASE status WHEN 'validating' THEN clock_timestamp() END
-WHERE {MINE} AND intake_ended_at IS NULL RETURNING id
+WHERE {MINE} AND intake_ended_at IS NULL RETURNING *
+), announced AS (
+{_ANNOUNCED}
+)
+SELECT id FROM batch
 """)  # noqa: S608 - only constants are joined
 
 # The file cannot be read further: what was taken in of it runs on, the rest is not known.
@@ -152,7 +166,7 @@ WITH lost AS (
               WHEN b.error IS NOT NULL THEN 'failed'
               WHEN lost.late THEN 'expired' ELSE 'completed' END AS status
   FROM batches b CROSS JOIN lost WHERE b.id = :id
-)
+), batch AS (
 UPDATE batches b SET status = e.status, taken_by = NULL, taken_until = NULL,
   output_file_id = :output_file_id, error_file_id = :error_file_id,
   prompt_tokens = t.prompt_tokens, completion_tokens = t.completion_tokens,
@@ -165,5 +179,9 @@ FROM ended e, (
          coalesce(sum(completion_tokens), 0) AS completion_tokens
   FROM jobs WHERE batch_id = :id AND state = 'succeeded') t
 WHERE b.{MINE} AND b.status IN ('finalizing', 'cancelling')
-RETURNING b.status
+RETURNING b.*
+), announced AS (
+{_ANNOUNCED}
+)
+SELECT status FROM batch
 """)  # noqa: S608 - only constants are joined

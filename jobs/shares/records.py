@@ -8,7 +8,7 @@ know what became of a job.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Double, Integer, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Date, Double, Integer, Table, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
@@ -56,8 +56,8 @@ class PausedModelRecord(Base):
     reason: Mapped[str] = mapped_column(Text, server_default="")
 
 
-# What ended and is to be counted; a row is added with the end of a charged job
-# and taken out by `TaskManager.settle`. It has no key: nobody looks for one row.
+# What ended, or was charged and waits again, and is to be counted; a row is added with
+# that change and taken out by `TaskManager.settle`. It has no key: nobody looks for one row.
 settlements = Table(
     "settlements",
     Base.metadata,
@@ -71,4 +71,7 @@ settlements = Table(
     Column("max_tokens", Integer, nullable=False),
     # How long it held its slot; None if it did not succeed.
     Column("service_s", Double, nullable=True),
+    # What it is now, and the day (UTC) it ended on if it has: for `jobs.usage`.
+    Column("state", Text, nullable=True),
+    Column("ended_on", Date, nullable=True),
 )

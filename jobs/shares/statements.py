@@ -7,16 +7,19 @@ of a release, and `model_clocks.epoch` sees to it that nobody else did meanwhile
 from sqlalchemy import text
 
 from jobs.states import CLASS_OFFSET_S, CLASS_WEIGHT
+from jobs.usage import USED
 
 
 def settled(
     ended: str, *, only: str = "true", tokens: str = "0", service_s: str = "NULL::float8"
 ) -> str:
-    """An INSERT of what those jobs of the row set `ended` were charged and used."""
+    """An INSERT of what those jobs of the row set `ended` were charged and used: for
+    their flows, and for their tenants' usage. Whatever ends a job has it in its statement."""
     return f"""  INSERT INTO settlements
   SELECT model, version, tenant_id, priority, charged,
-         CASE WHEN {tokens} > 0 THEN prompt_tokens ELSE 0 END, {tokens}, max_tokens, {service_s}
-  FROM {ended} WHERE charged > 0 AND {only}"""  # noqa: S608 - only constants are joined
+         CASE WHEN {tokens} > 0 OR state = 'succeeded' THEN prompt_tokens ELSE 0 END,
+         {tokens}, max_tokens, {service_s}, state, CAST(finished_at AT TIME ZONE 'UTC' AS date)
+  FROM {ended} WHERE {only}"""  # noqa: S608 - only constants are joined
 
 
 def _by_class(values: dict[str, float]) -> str:
@@ -137,15 +140,17 @@ WHERE j.id = p.id AND j.id = ANY (ARRAY(SELECT id FROM chosen))
 RETURNING j.id
 """)
 
-# What ended since the last look: gives back what was charged too much, and learns
-# how much of `max_tokens` a flow uses and how fast a slot is.
+# What ended since the last look: gives back what was charged too much, learns how much
+# of `max_tokens` a flow uses and how fast a slot is, and adds to the tenants' usage. A
+# settlement goes and is counted in this one statement, or neither.
 SETTLE = text(f"""
 WITH ended AS MATERIALIZED (
   DELETE FROM settlements WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM settlements LIMIT 5000 FOR UPDATE SKIP LOCKED)) RETURNING *
 ), by_flow AS MATERIALIZED (
   SELECT model, version, tenant_id, priority, count(service_s) AS jobs,
-         sum(charged - prompt_tokens - completion_tokens) AS excess,
+         coalesce(sum(charged - prompt_tokens - completion_tokens)
+                    FILTER (WHERE charged > 0), 0) AS excess,
          least(1, sum(completion_tokens) FILTER (WHERE service_s IS NOT NULL)::float8
            / nullif(sum(max_tokens) FILTER (WHERE service_s IS NOT NULL), 0)) AS fill
   FROM ended GROUP BY model, version, tenant_id, priority
@@ -170,5 +175,6 @@ WITH ended AS MATERIALIZED (
              p.tokens_per_s, c.slot_tokens_per_s)
   FROM pace p WHERE c.model = p.model AND c.version = p.version
 )
+{USED}
 SELECT count(*) AS ended FROM ended
 """)  # noqa: S608 - only constants are joined

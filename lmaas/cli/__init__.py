@@ -7,6 +7,8 @@ import click
 from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
+from lmaas.cli.embed_command import embed
+from lmaas.cli.erase_command import erase
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -14,6 +16,8 @@ from lmaas.cli.job_commands import cancel, get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models
+from lmaas.cli.tenant_commands import audit, usage
+from lmaas.cli.webhook_commands import webhooks
 from lmaas.errors import LmaasError
 from lmaas.version import __version__
 
@@ -29,7 +33,8 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, get, wait, ls, explain, cancel, batch, dead, models, keys, files
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, erase,
+    batch, files, dead, models, keys, usage, audit, webhooks,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from lmaas.batch_lines import CHAT, ENDPOINTS, JOBS, Recipe, pairs, parsed
+from lmaas.batch_lines import CHAT, ENDPOINTS, TASKS, Recipe, pairs, parsed
 from lmaas.batch_upload import digest_of, spooled
 from lmaas.cli.job_input import chosen, default_model, parameters
 from lmaas.errors import BadUsage
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _OPTIONS = (
     click.option("--endpoint", type=click.Choice(ENDPOINTS), help=f"Default: {CHAT}."),
-    click.option("--task", help="A task of LMaaS' own API: generate, chat and others."),
+    click.option("--task", type=click.Choice(list(TASKS)), help="Instead of its endpoint."),
     click.option("--model", "-m", help="Name, name@version or alias; default: LMAAS_MODEL."),
     click.option("--prompt", metavar="TEXT", help="With {columns} of the row in it."),
     click.option("--system", metavar="TEXT", help="A system message, with {columns} too."),
@@ -63,7 +63,7 @@ class Source:
         return self.recipe.id_column if self.recipe else "custom_id"
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[IO[bytes], str]]:
+    def opened(self) -> Iterator[tuple[BinaryIO, str]]:
         """The request lines as an open file, and the sha256 of what they say."""
         if self.recipe is None or self._table is None:
             with self.path.open("rb") as file:
@@ -84,19 +84,15 @@ def _recipe(table: Table, options: Mapping[str, Any]) -> Recipe:
     if prompt is None and from_column is None and not fields:
         raise click.UsageError("say what to ask: --prompt 'Summarize: {text}', "
                                "or --map prompt=COLUMN")  # fmt: skip
-    task, endpoint = options["task"], options["endpoint"] or CHAT
-    if task and options["endpoint"] not in (None, JOBS):
-        raise click.UsageError(f"--task belongs to {JOBS}, not to {endpoint}")
-    if endpoint == JOBS and not task:
-        raise click.UsageError(f"{JOBS} needs --task")
+    if options["task"] and options["endpoint"]:
+        raise click.UsageError("give --task or --endpoint, not both")
     return Recipe(
-        endpoint=JOBS if task else endpoint,
+        endpoint=TASKS.get(options["task"], options["endpoint"] or CHAT),
         model=options["model"] or default_model(),
         prompt=_prompt(prompt, from_column),
         system=None if system is None else template(system),
         fields=fields,
-        body=_body(options, native=bool(task)),
-        task=task,
+        body=_body(options),
         id_column=options["id_column"],
     )
 
@@ -107,13 +103,10 @@ def _prompt(text: str | None, from_column: str | None) -> Template | None:
     return None if from_column is None else column(from_column)
 
 
-def _body(options: Mapping[str, Any], *, native: bool) -> dict[str, Any]:
+def _body(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that all rows share."""
     names = ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")
-    generation = chosen({name: options[name] for name in names})
-    body: dict[str, Any] = {"parameters": generation} if native and generation else {}
-    if not native:
-        body |= generation
+    body = chosen({name: options[name] for name in names})
     for place, text in pairs(options["sets"], "--set").items():
         if "." in place:
             raise BadUsage(f"--set {place}: give the whole field, as JSON")

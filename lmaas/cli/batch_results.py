@@ -1,9 +1,10 @@
 """`lmaas batch results`: what has ended, as lines or beside the rows of a table."""
 
 import json
-import sys
+import signal
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -59,15 +60,47 @@ def results(
 
 def _print(client: Client, batch_id: str, after: int, *, follow: bool) -> int:
     try:
-        for line in client.batches.results(batch_id, after=after, wait=follow):
-            click.echo(json.dumps(line.raw, ensure_ascii=False))
-            after = line.line
+        with WholeLines() as out:
+            for line in client.batches.results(batch_id, after=after, wait=follow):
+                out.tell(json.dumps(line.raw, ensure_ascii=False))
+                after = line.line
+                out.stop_if_asked()
     except KeyboardInterrupt:
-        sys.stdout.flush()
         click.echo(f"the batch goes on; `lmaas batch results {batch_id} --follow "
                    f"--after {after}` goes on here", err=True)  # fmt: skip
         raise
     return OK
+
+
+class WholeLines:
+    """Ctrl-C between two lines, never within one: what was told ends with a whole line,
+    and the place to go on from is the one behind it."""
+
+    def __init__(self) -> None:
+        self._telling = self._asked = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def tell(self, line: str) -> None:
+        """A line on standard output; until `stop_if_asked` nothing interrupts."""
+        self._telling = True
+        click.echo(line)
+
+    def stop_if_asked(self) -> None:
+        """Raises `KeyboardInterrupt` if Ctrl-C came meanwhile."""
+        self._telling = False
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _hear(self, *_: object) -> None:
+        self._asked = True
+        if not self._telling:
+            raise KeyboardInterrupt
 
 
 def _join(

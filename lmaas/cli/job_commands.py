@@ -19,6 +19,7 @@ from lmaas.cli.output import (
     print_table,
     server_options,
     url_option,
+    written,
 )
 from lmaas.client import Client
 from lmaas.errors import JobEnded, LmaasError
@@ -96,7 +97,7 @@ def _finish(client: Client, job_id: str, timeout_s: float | None, *, as_json: bo
     if as_json:
         print_json(job)
     elif job.result is not None:
-        click.echo(job.result.text)
+        click.echo(written(job.result))
     client.result(job)
 
 
@@ -135,7 +136,7 @@ def _show(job: Job) -> None:
     for name, value in rows:
         shown.print(f"{name:<10}{value}", markup=False)
     if job.result is not None:
-        shown.print(f"\n{job.result.text}", markup=False)
+        shown.print(f"\n{written(job.result)}", markup=False)
 
 
 @click.command()
@@ -182,7 +183,7 @@ def ls(
     rows = [
         (
             job.id,
-            job.status,
+            job.status if job.erased_at is None else f"{job.status}, erased",
             job.task,
             job.model,
             ago(job.timings.queued_at),

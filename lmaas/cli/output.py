@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lmaas.answers import Result
+
 F = TypeVar("F", bound=Callable[..., object])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -48,6 +50,11 @@ def plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def written(result: Result) -> str:
+    """What a job made, as lines: its text, or a JSON list for each vector."""
+    return "\n".join(map(json.dumps, result.embeddings)) if result.embeddings else result.text
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:

@@ -11,12 +11,13 @@ import click
 from lmaas.answers import Component, Model, Queue, Worker
 from lmaas.cli.exits import NO_SERVER, OK
 from lmaas.cli.model_state import state_of
-from lmaas.cli.output import console, duration, json_option, print_json, print_table
+from lmaas.cli.output import ago, console, duration, json_option, print_json, print_table
 from lmaas.client import Client
-from lmaas.errors import LmaasError
+from lmaas.errors import LmaasError, RequestRefused
 from lmaas.local import orphans, process, report
 from lmaas.local.checkout import Checkout, find_checkout
 from lmaas.local.report import ProcessReport, Report
+from lmaas.webhooks import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Seen:
     workers: tuple[Worker, ...] = ()
     queues: tuple[Queue, ...] = ()
     components: tuple[Component, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     problem: str | None = None
 
 
@@ -62,9 +64,17 @@ def _ask() -> Seen:
                 tuple(client.workers()),
                 tuple(client.queues()),
                 tuple(client.components()),
+                _webhooks(client),
             )
     except LmaasError as error:
         return Seen(problem=error.message)
+
+
+def _webhooks(client: Client) -> tuple[Webhook, ...]:
+    try:
+        return tuple(client.webhooks.ls())
+    except RequestRefused:  # a key that is not for managing them
+        return ()
 
 
 def _healthy(last: Report) -> bool:
@@ -86,6 +96,7 @@ def _facts(checkout: Checkout, last: Report | None, seen: Seen, *, healthy: bool
         "workers": seen.workers,
         "queues": seen.queues,
         "components": seen.components,
+        "webhooks": seen.webhooks,
         "problem": seen.problem,
     }
 
@@ -140,11 +151,23 @@ def _print_server(seen: Seen) -> None:
         rows.append((model.id, model.workers, *counts, state_of(model)))
     print_table(("model", "workers", "queued", "running", "state"), rows, "no models")
     _print_components(seen.components)
+    _print_webhooks(seen.webhooks)
     workers = [
         (worker.id, worker.model, worker.state, worker.device, f"{worker.busy}/{worker.slots}")
         for worker in seen.workers
     ]
     print_table(("worker", "model", "state", "device", "busy"), workers, "no workers")
+
+
+def _print_webhooks(webhooks: tuple[Webhook, ...]) -> None:
+    """Says which are sent nothing; nothing while all is well."""
+    for one in webhooks:
+        if one.disabled_reason is not None:
+            console().print(
+                f"webhook {one.id} was disabled {ago(one.disabled_at)} "
+                f"({one.disabled_reason}); `lmaas webhooks enable {one.id}` when it is repaired",
+                markup=False,
+            )
 
 
 def _print_components(components: tuple[Component, ...]) -> None:

@@ -1,11 +1,13 @@
 """Commands on models and API keys."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from lmaas.answers import Model
 from lmaas.cli.model_state import state_of
+from lmaas.cli.moments import time_ahead
 from lmaas.cli.output import ago, json_option, print_json, print_table, server_options, size
 from lmaas.client import Client
 from lmaas.local.checkout import find_checkout
@@ -97,15 +99,28 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="May be given again; default: all.")
-@click.option("--expires-at", metavar="TIME", help="RFC 3339, such as 2027-01-31T00:00:00Z.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="SCOPE",
+    help="jobs, batches, models:read, models:write or admin; may be given again; default: "
+    "jobs and models:read.",
+)
+@click.option(
+    "--expires-at",
+    type=time_ahead,
+    metavar="TIME",
+    help="RFC 3339, such as 2027-01-31T00:00:00Z, or 30d from now.",
+)
 @server_options
 def create(
-    name: str, scopes: tuple[str, ...], expires_at: str | None, url: str | None, as_json: bool
+    name: str, scopes: tuple[str, ...], expires_at: datetime | None, url: str | None, as_json: bool
 ) -> None:
     """Create a key and print it; it is shown this one time."""
+    ends = None if expires_at is None else expires_at.isoformat()
     with Client(url) as client:
-        key = client.keys.create(name, scopes=scopes, expires_at=expires_at)
+        key = client.keys.create(name, scopes=scopes, expires_at=ends)
     if as_json:
         print_json(key)
     else:
@@ -128,11 +143,12 @@ def keys_ls(url: str | None, as_json: bool) -> None:
             f"{key.prefix}...",
             ", ".join(key.scopes),
             ago(key.created_at),
+            ago(key.last_used_at),
             "revoked" if key.revoked_at else (key.expires_at or "never"),
         )
         for key in found
     ]
-    print_table(("id", "name", "key", "scopes", "created", "ends"), rows, "no keys")
+    print_table(("id", "name", "key", "scopes", "created", "used", "ends"), rows, "no keys")
 
 
 @keys.command()

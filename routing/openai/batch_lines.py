@@ -121,4 +121,8 @@ def _routed(
     wanted = ENDPOINTS[endpoint].read(line.body)
     with named(dict(wanted.names)):
         job = router.route(wanted.submit, asking, address)
-    return replace(job, asked=wanted.asked)
+    asked = wanted.asked
+    if asked is not None and "echo" in asked and "prompt_token_ids" in job.input:
+        # Where the files are written there is no tokenizer.
+        asked = asked | {"prompt": router.prompt_text(job)}
+    return replace(job, asked=asked)

@@ -1,16 +1,19 @@
 """The body of POST /v1/batches; compare `openai.types.batch_create_params` (3.51)."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.batches.limits import LONGEST_WINDOW_S
+from jobs.fields import storable
 from jobs.spec import Metadata, ShortText, Strict
 from jobs.states import Priority
 from routing.openai.endpoints import ENDPOINTS
 from routing.openai.fields import UNSUPPORTED_VALUE
 
+_DEEPEST = 16
 _UNIT_S = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -78,6 +81,24 @@ class BatchChange(Strict):
     priority: Priority = Field(strict=False, description="the class that waiting lines move to")
 
 
+def _kept(value: JsonValue, depth: int = 0) -> JsonValue:
+    """The value itself, if Postgres can keep it."""
+    if depth > _DEEPEST:
+        raise ValueError(f"is nested more than {_DEEPEST} deep")
+    if isinstance(value, str):
+        storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("holds a number that JSON does not know")
+    elif isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        for one in inner:
+            _kept(one, depth + 1)
+    return value
+
+
+Fields = Annotated[dict[ShortText, JsonValue], Field(max_length=64), AfterValidator(_kept)]
+
+
 class RetryRequest(Strict):
     """POST /v1/batches/{id}/retry. Without `codes`: all lines that were refused, failed
     or expired."""
@@ -85,7 +106,7 @@ class RetryRequest(Strict):
     codes: list[ShortText] | None = Field(
         default=None, min_length=1, max_length=32, description="only lines with these errors"
     )
-    body: dict[ShortText, JsonValue] | None = Field(
-        default=None, max_length=64, description='fields instead: {"model": ..., "max_tokens": ...}'
+    body: Fields | None = Field(
+        default=None, description='fields instead: {"model": ..., "max_tokens": ...}'
     )
     completion_window: Window | None = None

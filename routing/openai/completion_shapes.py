@@ -1,12 +1,13 @@
 """How jobs look as chat completions and as completions, whole and in chunks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jobs.choices import Choice as Written
 from jobs.job_views import JobView
 from jobs.states import Priority
+from routing.openai.text_logprobs import Columns, Entry, beginning
 
 Choice = dict[str, Any]
 
@@ -44,8 +45,8 @@ class Shape(Protocol):
     def opening(self, index: int, prompt: int) -> Choice | None:
         """What a completion's chunks begin with."""
 
-    def piece(self, index: int, text: str) -> Choice:
-        """A chunk's choice with the next text."""
+    def piece(self, index: int, text: str, logprobs: Sequence[Entry] = ()) -> Choice:
+        """A chunk's choice with the next text, and the logprobs of the next tokens."""
 
     def closing(self, index: int, written: Written) -> Choice:
         """A chunk's choice that says why it ended."""
@@ -79,25 +80,29 @@ class ChatShape:
     def whole(self, index: int, prompt: int, written: Written) -> Choice:
         """See `Shape`."""
         message = {"role": "assistant", "content": written.text, "refusal": None}
-        told = written.logprobs
         return {
             "index": index,
             "message": message,
             "finish_reason": written.finish_reason,
-            "logprobs": None if told is None else {"content": told, "refusal": None},
+            "logprobs": None if written.logprobs is None else _content(written.logprobs),
         }
 
     def opening(self, index: int, prompt: int) -> Choice | None:
         """See `Shape`."""
         return _delta(index, {"role": "assistant", "content": ""})
 
-    def piece(self, index: int, text: str) -> Choice:
+    def piece(self, index: int, text: str, logprobs: Sequence[Entry] = ()) -> Choice:
         """See `Shape`."""
-        return _delta(index, {"content": text})
+        choice = _delta(index, {"content": text})
+        return choice | {"logprobs": _content(logprobs) if logprobs else None}
 
     def closing(self, index: int, written: Written) -> Choice:
         """See `Shape`."""
         return _delta(index, {}, written.finish_reason)
+
+
+def _content(logprobs: Sequence[Entry]) -> dict[str, Any]:
+    return {"content": list(logprobs), "refusal": None}
 
 
 def _delta(index: int, delta: dict[str, str], reason: str | None = None) -> Choice:
@@ -109,6 +114,7 @@ class TextShape:
     """Completions; `echoed` are the prompts, if they are to stand before the text."""
 
     echoed: Sequence[str]
+    _columns: dict[int, Columns] = field(default_factory=dict)
 
     def head(self, first: JobView, *, chunk: bool) -> dict[str, Any]:
         """See `Shape`; chunks look like the whole."""
@@ -124,15 +130,20 @@ class TextShape:
         """See `Shape`."""
         before = self.echoed[prompt] if self.echoed else ""
         choice = _text(index, before + written.text, written.finish_reason)
-        return choice | {"logprobs": _columns(written.logprobs)}
+        if written.logprobs is None:
+            return choice
+        read = (written.prompt_logprobs or []) if self.echoed else []
+        columns = Columns(beginning(read, before))
+        return choice | {"logprobs": columns.of([*read, *written.logprobs])}
 
     def opening(self, index: int, prompt: int) -> Choice | None:
         """See `Shape`."""
         return _text(index, self.echoed[prompt]) if self.echoed else None
 
-    def piece(self, index: int, text: str) -> Choice:
+    def piece(self, index: int, text: str, logprobs: Sequence[Entry] = ()) -> Choice:
         """See `Shape`."""
-        return _text(index, text)
+        columns = self._columns.setdefault(index, Columns())
+        return _text(index, text) | {"logprobs": columns.of(logprobs) if logprobs else None}
 
     def closing(self, index: int, written: Written) -> Choice:
         """See `Shape`."""
@@ -141,21 +152,3 @@ class TextShape:
 
 def _text(index: int, text: str, reason: str | None = None) -> Choice:
     return {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
-
-
-def _columns(told: list[dict[str, Any]] | None) -> dict[str, list[Any]] | None:
-    """Logprobs as completions have them: a column for each thing, a row for each token."""
-    if told is None:
-        return None
-    offsets, at = [], 0
-    for one in told:
-        offsets.append(at)
-        at += len(one["token"])
-    return {
-        "tokens": [one["token"] for one in told],
-        "token_logprobs": [one["logprob"] for one in told],
-        "top_logprobs": [
-            {other["token"]: other["logprob"] for other in one["top_logprobs"]} for one in told
-        ],
-        "text_offset": offsets,
-    }

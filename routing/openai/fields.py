@@ -126,8 +126,8 @@ class Body(Strict):
         return Priority.BATCH if self.service_tier == "flex" else Priority.INTERACTIVE
 
     @property
-    def logprobs_asked(self) -> dict[str, Any]:
-        """`logprobs` and `top_logprobs` of the job, where a route says them otherwise."""
+    def said_otherwise(self) -> dict[str, Any]:
+        """Parameters of the job that a route calls by other names."""
         return {}
 
     def parameters(self, max_tokens: int | None) -> Parameters:
@@ -136,7 +136,7 @@ class Body(Strict):
         its type here and no more."""
         names = Parameters.model_fields.keys() & type(self).model_fields.keys()
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        given |= self.logprobs_asked
+        given |= self.said_otherwise
         given["max_tokens"] = max_tokens
         given.setdefault("temperature", 1.0)
         if "top_p" in given:  # 0 leaves the likeliest token alone, as the least above it does
@@ -169,14 +169,6 @@ class CompletionBody(Body):
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk that counts tokens."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
-
-    @model_validator(mode="after")
-    def _streams_carry_no_logprobs(self) -> "CompletionBody":
-        if self.stream and getattr(self, "logprobs", None) not in (None, False):
-            raise PydanticCustomError(
-                UNSUPPORTED_PARAMETER, "streams carry no logprobs here", {"param": "logprobs"}
-            )
-        return self
 
     @model_validator(mode="after")
     def _options_need_a_stream(self) -> "CompletionBody":

@@ -38,7 +38,10 @@ def of_validation(error: ValidationError) -> Problem:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return problems.of_validation(error)
-    where = ".".join(str(part) for part in first["loc"]) or first.get("ctx", {}).get("param")
+    path = (str(part) for part in first["loc"])
+    where = ".".join(part for part in path if not part.startswith("<")) or first.get("ctx", {}).get(
+        "param"
+    )
     said = _SAID.get(first["type"], first["msg"].removeprefix("Value error, "))
     message = f"{where}: {said}" if where else said
     code = _CODES.get(first["type"], "invalid_value")

@@ -3,12 +3,28 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.response_format import ResponseFormat
-from jobs.spec import MAX_MESSAGES, FilledText, Metadata, Parameters, Strict
-from routing.openai.fields import CompletionBody, Content, Inert, Tokens, only
+from jobs.spec import (
+    MAX_COMPLETION_TOKENS,
+    MAX_MESSAGES,
+    MAX_PROMPT_LOGPROBS,
+    FilledText,
+    Metadata,
+    Parameters,
+    Strict,
+    TokenIds,
+)
+from routing.openai.fields import (
+    UNSUPPORTED_PARAMETER,
+    CompletionBody,
+    Content,
+    Inert,
+    Tokens,
+    only,
+)
 
 # Each prompt is a job; who has more sends several requests.
 MAX_PROMPTS = 128
@@ -98,42 +114,63 @@ class ChatRequest(CompletionBody):
         return self
 
 
-def _prompts(value: object) -> object:
-    if isinstance(value, list) and any(isinstance(one, int | list) for one in value):
-        raise PydanticCustomError(
-            "unsupported_value", "prompts of token ids are not supported here; send text"
-        )
-    return [value] if isinstance(value, str) else value
+def _listed(value: object) -> object:
+    """A prompt alone is a list of one: a text, or the token ids of one."""
+    alone = isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], int)
+    )
+    return [value] if alone else value
+
+
+# The brackets keep these names out of what is said about a field.
+Prompt = Annotated[
+    Annotated[FilledText, Tag("<text>")] | Annotated[TokenIds, Tag("<ids>")],
+    Discriminator(lambda value: "<ids>" if isinstance(value, list) else "<text>"),
+]
 
 
 class CompletionRequest(CompletionBody):
     """POST /v1/completions."""
 
     prompt: Annotated[
-        Annotated[list[FilledText], Field(min_length=1, max_length=MAX_PROMPTS)],
-        BeforeValidator(_prompts, json_schema_input_type=str | list[str]),
+        Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)],
+        BeforeValidator(
+            _listed, json_schema_input_type=str | list[int] | list[str] | list[list[int]]
+        ),
     ]
-    max_tokens: Tokens | None = _COMPLETION_TOKENS
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_COMPLETION_TOKENS)] | None = _COMPLETION_TOKENS
     echo: bool | None = None
 
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_PROMPT_LOGPROBS)] | None = None
 
-    best_of: Annotated[Any, only(1)] = None
+    best_of: Annotated[int, Field(ge=1, le=20)] | None = None
     suffix: Annotated[Any, only("")] = None
 
     @property
-    def logprobs_asked(self) -> dict[str, Any]:
-        """Here `logprobs` says how many alternatives of each token are wanted."""
+    def said_otherwise(self) -> dict[str, Any]:
+        """Here `logprobs` says how many alternatives of each token are wanted, of
+        the prompt's tokens too if it is echoed."""
         wanted = self.logprobs is not None
-        return {"logprobs": wanted, "top_logprobs": self.logprobs or 0}
+        read = self.logprobs if self.echo else None
+        return {"logprobs": wanted, "top_logprobs": self.logprobs or 0, "prompt_logprobs": read}
 
     @model_validator(mode="after")
-    def _the_prompt_has_no_logprobs(self) -> "CompletionRequest":
-        if self.echo and self.logprobs is not None:
+    def _streams_tell_nothing_of_the_prompt(self) -> "CompletionRequest":
+        if self.stream and self.echo and self.logprobs is not None:
             raise PydanticCustomError(
-                "unsupported_parameter",
-                "logprobs of an echoed prompt are not supported here; leave out `echo`",
+                UNSUPPORTED_PARAMETER,
+                "streams carry no logprobs of an echoed prompt; leave out `stream` or `echo`",
                 {"param": "logprobs"},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _all_are_the_best(self) -> "CompletionRequest":
+        if self.best_of is not None and self.best_of != (self.n or 1):
+            raise PydanticCustomError(
+                UNSUPPORTED_PARAMETER,
+                "only what `n` is, is supported here: all completions are given, none is dropped",
+                {"param": "best_of"},
             )
         return self
 

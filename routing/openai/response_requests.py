@@ -1,10 +1,18 @@
 """The body of POST /v1/responses; compare `openai.types.responses` (3.51)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from jobs.response_format import (
+    JsonObjectFormat,
+    JsonSchema,
+    JsonSchemaFormat,
+    ResponseFormat,
+    TextFormat,
+)
 from jobs.spec import MAX_MESSAGES, Metadata, Strict, Text
 from routing.openai.fields import Body, Inert, Tokens, only
 from routing.openai.requests import Turn, spoken
@@ -25,6 +33,31 @@ class ResponseStreamOptions(Strict):
     include_obfuscation: Annotated[Any, only(False)] = None
 
 
+class FlatSchemaFormat(JsonSchema):
+    """JSON that the schema accepts; the schema stands beside its name here."""
+
+    type: Literal["json_schema"]
+
+
+class TextOptions(Strict):
+    """What a response's text is to be like."""
+
+    format: (
+        Annotated[TextFormat | JsonObjectFormat | FlatSchemaFormat, Field(discriminator="type")]
+        | None
+    ) = None
+    verbosity: Annotated[Any, only("medium")] = None
+
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """The same as jobs call it."""
+        form = self.format
+        if not isinstance(form, FlatSchemaFormat):
+            return form
+        schema = form.model_dump(exclude={"type"}, exclude_unset=True)
+        return JsonSchemaFormat(type="json_schema", json_schema=JsonSchema(**schema))
+
+
 def _items(value: object) -> object:
     return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
@@ -43,16 +76,18 @@ class ResponseRequest(Body):
     store: bool | None = None
     stream_options: ResponseStreamOptions | None = None
 
-    top_logprobs: Annotated[Any, only(0)] = None
-    text: Annotated[Any, only({}, {"format": {"type": "text"}})] = None
+    include: (
+        Annotated[list[Literal["message.output_text.logprobs"]], Field(max_length=8)] | None
+    ) = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    text: TextOptions | None = None
+    previous_response_id: Annotated[str, Field(max_length=64)] | None = None
 
     access_programs: Annotated[Any, only()] = None
     context_management: Annotated[Any, only([])] = None
     conversation: Annotated[Any, only()] = None
     image: Annotated[Any, only()] = None
-    include: Annotated[Any, only([])] = None
     moderation: Annotated[Any, only()] = None
-    previous_response_id: Annotated[Any, only()] = None
     prompt: Annotated[Any, only()] = None
     reasoning: Annotated[Any, only({}, {"effort": None}, {"effort": "none"})] = None
     tools: Annotated[Any, only([])] = None
@@ -66,12 +101,19 @@ class ResponseRequest(Body):
     prompt_cache_retention: Inert = None
     safety_identifier: Inert = None
 
-    def messages(self) -> list[dict[str, str]]:
-        """The conversation as the task `chat` takes it."""
+    @property
+    def said_otherwise(self) -> dict[str, Any]:
+        """Logprobs if they are to be included, or alternatives are asked for; the form."""
+        wanted = bool(self.include or self.top_logprobs)
+        form = None if self.text is None else self.text.response_format
+        return {"logprobs": wanted, "top_logprobs": self.top_logprobs or 0, "response_format": form}
+
+    def messages(self, before: Sequence[dict[str, str]] = ()) -> list[dict[str, str]]:
+        """The conversation as the task `chat` takes it; `before` is what was said earlier."""
         first = [] if self.instructions is None else [
             {"role": "system", "content": self.instructions}
         ]  # fmt: skip
-        return first + spoken(self.input)
+        return [*first, *before, *spoken(self.input)]
 
     @model_validator(mode="after")
     def _background_is_stored(self) -> "ResponseRequest":

@@ -1,5 +1,6 @@
 """How a job looks as a response of /v1/responses."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.endings import error_code, error_message
@@ -10,6 +11,7 @@ from routing.openai.problems import is_clients_fault
 from routing.openai.response_requests import ResponseRequest
 
 Asked = dict[str, Any]
+Logprobs = Sequence[Mapping[str, Any]]
 
 _STATUS = {
     State.QUEUED: "queued",
@@ -29,9 +31,18 @@ def asked(body: ResponseRequest) -> Asked:
         "instructions": body.instructions,
         "max_output_tokens": body.max_output_tokens,
         "store": body.store is not False,
+        "previous_response_id": body.previous_response_id,
+        "text": _text(body),
+        "top_logprobs": body.top_logprobs or 0,
         "temperature": 1.0 if body.temperature is None else body.temperature,
         "top_p": 1.0 if body.top_p is None else body.top_p,
     }
+
+
+def _text(body: ResponseRequest) -> dict[str, Any]:
+    form = None if body.text is None else body.text.format
+    given = {"type": "text"} if form is None else form.model_dump(exclude_none=True)
+    return {"format": given}
 
 
 def is_stored(asked: Asked) -> bool:
@@ -52,7 +63,9 @@ def response(view: JobView, asked: Asked) -> dict[str, Any]:
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "metadata": view.labels,
         "model": reference(view),
-        "output": [] if view.text is None else [message(view.id.hex, view.text, status)],
+        "output": []
+        if view.text is None
+        else [message(view.id.hex, view.text, status, logprobs_of(view))],
         "parallel_tool_calls": False,
         "previous_response_id": None,
         "reasoning": None,
@@ -80,7 +93,12 @@ def status_of(view: JobView) -> str:
     return _STATUS[state]
 
 
-def message(id: str, text: str | None, status: str) -> dict[str, Any]:
+def logprobs_of(view: JobView) -> Logprobs:
+    """Those of the text's tokens, if they were asked for."""
+    return (view.choices[0].logprobs or ()) if view.choices else ()
+
+
+def message(id: str, text: str | None, status: str, logprobs: Logprobs = ()) -> dict[str, Any]:
     """The one item of the output; without text it has no content yet."""
     whole = status if status in ("completed", "in_progress") else "incomplete"
     return {
@@ -88,13 +106,13 @@ def message(id: str, text: str | None, status: str) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "status": whole,
-        "content": [] if text is None else [part(text)],
+        "content": [] if text is None else [part(text, logprobs)],
     }
 
 
-def part(text: str) -> dict[str, Any]:
+def part(text: str, logprobs: Logprobs = ()) -> dict[str, Any]:
     """The one part of the message."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
 def _error(view: JobView) -> dict[str, Any] | None:

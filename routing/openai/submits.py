@@ -1,6 +1,10 @@
 """From a request of OpenAI's to the jobs that it means."""
 
-from jobs.spec import Submit, Task
+from collections.abc import Sequence
+
+from jobs.spec import Parameters, Submit, Task
+from jobs.states import Priority
+from routing.openai.embedding_requests import EmbeddingRequest
 from routing.openai.requests import ChatRequest, CompletionRequest, spoken
 from routing.openai.response_requests import ResponseRequest
 
@@ -10,6 +14,8 @@ RESPONSE_NAMES = {
     "input.messages": "input",
     "task": "model",
     "parameters.max_tokens": "max_output_tokens",
+    "parameters.response_format": "text.format",
+    "parameters.logprobs": "top_logprobs",
 }
 COMPLETION_NAMES = {"input": "prompt", "task": "model", "parameters.max_tokens": "max_tokens"}
 
@@ -39,7 +45,7 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
         Submit(
             task=Task.GENERATE.value,
             model=body.model,
-            input={"prompt": prompt},
+            input={"prompt" if isinstance(prompt, str) else "prompt_token_ids": prompt},
             parameters=body.job_parameters(),
             priority=body.priority,
             stream=bool(body.stream),
@@ -48,14 +54,31 @@ def of_completion(body: CompletionRequest) -> list[Submit]:
     ]
 
 
-def of_response(body: ResponseRequest) -> Submit:
-    """The one job of a response."""
+def of_response(body: ResponseRequest, before: Sequence[dict[str, str]] = ()) -> Submit:
+    """The one job of a response; `before` is what was said in those it goes on from."""
     return Submit(
         task=Task.CHAT.value,
         model=body.model,
-        input={"messages": body.messages()},
+        input={"messages": body.messages(before)},
         parameters=body.parameters(body.max_output_tokens),
         priority=body.priority,
         metadata=body.metadata or {},
         stream=bool(body.stream),
     )
+
+
+def of_embedding(body: EmbeddingRequest) -> Submit:
+    """The one job of a request for embeddings; OpenAI's have length 1."""
+    return Submit(
+        task=Task.EMBED.value,
+        model=body.model,
+        input={"input": body.input},
+        parameters=Parameters(normalize=True),
+        priority=Priority.INTERACTIVE,
+    )
+
+
+def embedding_names(body: EmbeddingRequest) -> dict[str, str]:
+    """The names of `routing.openai.problems.named` for this body."""
+    items = {f"input.input.{number}": f"input.{number}" for number in range(len(body.input))}
+    return {"input.input": "input", "task": "model"} | items

@@ -22,7 +22,8 @@ from tests.conditions import ROOT, eventually
 from tests.stack import Stack
 
 CHAT = "/v1/chat/completions"
-SLOW: dict[str, Any] = {"max_tokens": 200}  # about two seconds on this engine
+SLOW: dict[str, Any] = {"max_tokens": 200}
+LONG = "question " * 25  # about two seconds on this engine, which repeats it
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,8 @@ def test_a_paused_batch_begins_nothing_until_it_is_resumed(stack: Stack, client:
 
 
 def test_waiting_lines_move_to_another_class(stack: Stack, client: Client) -> None:
-    made = client.batches.create(many(30, **SLOW), endpoint=CHAT)
+    lines = [line(f"n{number}", LONG, **SLOW) for number in range(30)]
+    made = client.batches.create(lines, endpoint=CHAT)
     eventually(lambda: client.batches.get(made).counts.total == 30)
     assert client.batches.prioritize(made, "interactive").priority == "interactive"
 
@@ -191,7 +193,7 @@ def test_waiting_lines_move_to_another_class(stack: Stack, client: Client) -> No
 def test_one_line_is_cancelled_by_its_id_or_its_number_and_the_others_go_on(
     client: Client,
 ) -> None:
-    lines = [line("a/b 1", **SLOW), line("2", "x", **SLOW), *many(6)]
+    lines = [line("a/b 1", LONG, **SLOW), line("2", LONG, **SLOW), *many(6)]
     made = client.batches.create(lines, endpoint=CHAT)
     eventually(lambda: client.batches.get(made).counts.total == 8)
     assert eventually(lambda: _cancelled(client, made, "a/b 1"))
@@ -417,6 +419,7 @@ def shell(stack: Stack) -> Shell:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
+    csv.field_size_limit(1_000_000)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -426,9 +429,8 @@ def test_a_table_goes_in_and_comes_out_with_its_results(
 ) -> None:
     table, out = tmp_path / "in.csv", tmp_path / "out.csv"
     table.write_text('key,q,model\na,"one, two",echo\nb,three,nobody\nc,four,echo\n')
-    words: list[str | Path] = ["submit", table, "--prompt", "Say {q}!", "--map", "model=model",
-             "--id", "key",
-             "--max-tokens", "60", "--metadata", "kind=test"]  # fmt: skip
+    words = ("submit", table, "--prompt", "Say {q}!", "--map", "model=model", "--id", "key",
+             "--max-tokens", "60", "--metadata", "kind=test")  # fmt: skip
     followed = shell.batch(*words, "--follow")
     id = followed.out.strip()
     assert followed.code == 1  # one line failed
@@ -439,9 +441,8 @@ def test_a_table_goes_in_and_comes_out_with_its_results(
     joined = shell.batch("results", id, "--join", table, "-o", out)
     assert (joined.code, "3 rows, 1 failed" in joined.err) == (1, True)
     first, second, third = rows_of(out)
-    assert (first["q"], first["result"], first["result_status"]) == (
-        "one, two", "user: Say one, two!", "succeeded",
-    ) or "Say one, two!" in first["result"]  # fmt: skip
+    assert (first["q"], first["result_status"]) == ("one, two", "succeeded")
+    assert "Say one, two!" in first["result"]
     assert (second["result"], second["result_error"]) == ("", "model_not_found")
     assert int(third["result_completion_tokens"]) > 0
     retried = shell.batch("retry", id, "--model", "echo", "--follow")
@@ -485,8 +486,12 @@ def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
     assert reading.stdout is not None
     first = [json.loads(reading.stdout.readline()) for _ in range(5)]
     reading.send_signal(signal.SIGINT)
-    out, err = reading.communicate(timeout=20)
-    first += [json.loads(line) for line in out.splitlines()]
+    assert reading.stderr is not None
+    first += [json.loads(line) for line in reading.stdout]
+    err = reading.stderr.read()
+    reading.wait(timeout=20)
+    reading.stdout.close()
+    reading.stderr.close()
     place = f"--after {first[-1]['line']}"
     assert reading.returncode == 130 and place in err
     rest = shell.batch("results", id, "--follow", *place.split())
@@ -498,7 +503,8 @@ def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
 def test_every_verb_of_the_command_line(shell: Shell, client: Client, tmp_path: Path) -> None:
     file = tmp_path / "more.csv"
     file.write_text("prompt\nx\ny\n")
-    made = client.batches.create(many(2, max_tokens=300), endpoint=CHAT, open=True)
+    long = [line(f"n{number}", "word " * 400, max_tokens=2_000) for number in range(2)]
+    made = client.batches.create(long, endpoint=CHAT, open=True)
     eventually(lambda: client.batches.get(made).counts.total == 2)
     shell_says = {
         ("pause", made.id): "paused", ("resume", made.id): "in_progress",
@@ -520,7 +526,7 @@ def test_the_example_runs_a_table_through_a_model_and_retries_what_failed(
     shell: Shell, tmp_path: Path
 ) -> None:
     table, out = tmp_path / "reviews.csv", tmp_path / "answered.csv"
-    table.write_text("text\ngood\nbad\n" + "y" * 5_000 + "\n")  # too long for the model
+    table.write_text("text\ngood\nbad\n" + "y" * 400_001 + "\n")  # too long for the model
     done = shell.run("examples/batch_pipeline.py", table, out, "Is this kind? {text}")
     assert done.code == 0, done.err
     assert "1 lines failed and run again" in done.err

@@ -208,9 +208,11 @@ def test_an_idempotency_key_keeps_the_job_of_a_reader_that_goes_away(client: Ope
 @pytest.mark.parametrize(
     ("changes", "code", "param"),
     [
-        ({"previous_response_id": "resp_1"}, "unsupported_parameter", "previous_response_id"),
+        ({"include": ["reasoning.encrypted_content"]}, "unsupported_value", "include.0"),
         ({"tools": [{"type": "web_search"}]}, "unsupported_parameter", "tools"),
-        ({"text": {"format": {"type": "json_object"}}}, "unsupported_parameter", "text"),
+        # The echo engine writes no forms; a model does.
+        ({"text": {"format": {"type": "json_object"}}}, "unsupported_parameter", "text.format"),
+        ({"text": {"verbosity": "low"}}, "unsupported_parameter", "text.verbosity"),
         ({"reasoning": {"effort": "high"}}, "unsupported_parameter", "reasoning"),
         ({"truncation": "auto"}, "unsupported_parameter", "truncation"),
         ({"conversation": "conv_1"}, "unsupported_parameter", "conversation"),

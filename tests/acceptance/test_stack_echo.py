@@ -107,6 +107,7 @@ def worker(stack: Stack) -> WorkerAnswer:
 def said(job: JobAnswer) -> str:
     assert job.status == State.SUCCEEDED, job
     assert job.result is not None
+    assert job.result.text is not None
     return job.result.text
 
 
@@ -284,6 +285,7 @@ def test_a_cancelled_job_frees_its_slot_at_once_and_keeps_its_beginning(stack: S
     assert job.status == State.CANCELLED
     assert job.result is not None
     assert job.result.finish_reason == "cancelled"
+    assert job.result.text is not None
     assert 0 < len(job.result.text) < len(prompt)
     assert prompt.startswith(job.result.text)
     assert job.result.usage.completion_tokens == len(job.result.text)

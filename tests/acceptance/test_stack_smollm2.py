@@ -274,3 +274,34 @@ def test_a_response_of_a_real_model_streams_its_text(client: OpenAI) -> None:
     assert last.type in ("response.completed", "response.incomplete")
     text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
     assert text == last.response.output_text != ""
+
+
+def test_chunks_and_scores_have_the_logprobs_of_the_whole(client: OpenAI) -> None:
+    asked: Any = {"model": "smollm2", "prompt": "The capital of France is", "temperature": 0,
+                  "logprobs": 2, "max_tokens": 12}  # fmt: skip
+    whole = client.completions.create(**asked).choices[0]
+    columns: dict[str, list[Any]] = {}
+    for chunk in client.completions.create(stream=True, **asked):
+        told = chunk.choices[0].logprobs
+        for name, column in (told.model_dump() if told else {}).items():
+            columns.setdefault(name, []).extend(column)
+    assert whole.logprobs is not None
+    assert columns == whole.logprobs.model_dump()
+    written: Any = whole.logprobs.token_logprobs
+    assert sum(columns["token_logprobs"]) == sum(written) < 0
+    asked |= {"prompt": asked["prompt"] + whole.text, "echo": True, "max_tokens": 0}
+    scored: Any = client.completions.create(**asked).choices[0].logprobs
+    assert scored.tokens[-12:] == whole.logprobs.tokens
+    assert scored.token_logprobs[-12:] == pytest.approx(written, abs=1e-3)
+    assert [max(top, key=top.get) for top in scored.top_logprobs[-12:]] == scored.tokens[-12:]
+
+
+def test_a_response_has_the_form_that_its_text_is_to_have(client: OpenAI) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 99}},
+              "required": ["n"], "additionalProperties": False}  # fmt: skip
+    form: Any = {"format": {"type": "json_schema", "name": "it", "schema": schema, "strict": True}}
+    made = client.responses.create(model="smollm2", input="A number?", text=form, temperature=0)
+    assert made.status == "completed"
+    assert isinstance(json.loads(made.output_text)["n"], int)
+    assert made.text is not None
+    assert made.text.to_dict() == form

@@ -23,11 +23,11 @@ from jobs.database import open_engine, run
 from jobs.settings import Settings
 from lmaas.local.postgres import EmbeddedPostgres
 from lmaas.local.valkey import EmbeddedValkey
-from tests.chaos.checker import LASTING_KEYS, Evidence, Verdict, check
+from tests.chaos.checker import LASTING_KEYS, Evidence, Told, Verdict, check
 from tests.chaos.client import LoggedClient
 from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.history import History
-from tests.chaos.ledger import read_ledger, redis_contents, unfinished
+from tests.chaos.ledger import read_ledger, redis_contents, unannounced, unfinished
 from tests.conditions import eventually
 from tests.stack import Stack
 
@@ -57,6 +57,11 @@ class Arena:
             LMAAS_ECHO_TOKENS_PER_S=str(SPEED),
             LMAAS_SLOTS=str(SLOTS),
             LMAAS_DRAIN_S="3",
+            # Receivers listen on loopback; the lease of a delivery is three times its timeout.
+            LMAAS_WEBHOOK_HTTP="1",
+            LMAAS_WEBHOOK_PRIVATE="127.0.0.0/8",
+            LMAAS_WEBHOOK_TIMEOUT_S="1",
+            LMAAS_WEBHOOK_PAUSE_S="0.1",
         )
         for name in ("echo", SOLO):
             self.stack.command("models_store", "echo", "--name", name)
@@ -71,6 +76,7 @@ class Arena:
         )
         self.other = LoggedClient(self._other_http, self.history, tenant=OTHER)
         given = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url}
+        self.told: list[Told] = []
         self.engine: Engine = open_engine(Settings.model_validate(given), application="tests")
         self.stack.start(*STEADY)
         self.stack.ready(workers=2)
@@ -153,6 +159,7 @@ class Arena:
         meanwhile bells wait in its queues; in the end they must not.
         """
         eventually(lambda: unfinished(self.engine) == 0, within_s=30, what="all jobs ended")
+        eventually(lambda: unannounced(self.engine) == 0, within_s=30, what="an empty outbox")
         with Redis.from_url(self.valkey.url, decode_responses=True) as redis:
             if not bells_may_wait:
                 eventually(lambda: not redis.exists("model.echo.1"), within_s=30)
@@ -166,6 +173,7 @@ class Arena:
                 self.history,
                 redis=found,
                 lasting=(*LASTING_KEYS, patient),
+                told=self.told,
                 logs={path.stem: path.read_text(errors="replace") for path in logs},
                 canaries={OTHER: CANARY},
                 threads={

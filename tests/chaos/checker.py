@@ -1,8 +1,7 @@
 """The judge of a run: history of the clients against the ledger, Redis and the logs.
 
 It works on plain rows, offline, and finds each breach of the invariants I1 to
-I12 of the reliability specification that the system has parts for. Webhooks (I9)
-are not built yet; their check comes here with them.
+I12 of the reliability specification.
 """
 
 from collections import Counter, defaultdict
@@ -41,11 +40,23 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a receiver of webhooks got: the event as its headers and body name it, and
+    the state of its job at that moment, as the front door told it; None if it did not."""
+
+    event: str
+    type: str
+    subject: str
+    state_then: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known of a run at its end. `canaries` are texts that only one
     tenant (its name) ever sent; `redis` is keys and values at rest, and `lasting`
     the patterns of keys that may be there; `logs` by process; `threads` by
-    process: how many there are and how many there may be."""
+    process: how many there are and how many there may be; `told` is all that
+    receivers of webhooks got."""
 
     ledger: Ledger
     history: History = field(default_factory=History)
@@ -53,6 +64,7 @@ class Evidence:
     lasting: Sequence[str] = LASTING_KEYS
     logs: Mapping[str, str] = field(default_factory=dict)
     canaries: Mapping[str, str] = field(default_factory=dict)
+    told: Sequence[Told] = ()
     threads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -186,7 +198,26 @@ def _one_result_by_the_winner(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I3", str(id), "succeeded without a result")
         if job.state == State.SUCCEEDED and job.completion_tokens is None:
             yield Violation("I3", str(id), "succeeded and charges no usage")
+    yield from _usage_is_charged_once(ledger)
     yield from _clients_got_what_they_asked_for(evidence)
+
+
+def _usage_is_charged_once(ledger: Ledger) -> Iterator[Violation]:
+    if ledger.usage is None:
+        return
+    owed: dict[UUID, Counter[str]] = defaultdict(Counter)
+    for job in ledger.jobs.values():
+        if State(job.state) in TERMINAL:
+            written = job.completion_tokens or 0
+            read = job.prompt_tokens if written or job.state == State.SUCCEEDED else 0
+            owed[job.tenant_id].update(
+                {job.state: 1, "prompt_tokens": read, "completion_tokens": written}
+            )
+    for tenant_id in {*owed, *ledger.usage}:
+        charged = ledger.usage.get(tenant_id, Counter())
+        if charged != owed[tenant_id]:
+            said = f"is charged {dict(charged)} and used {dict(owed[tenant_id])}"
+            yield Violation("I3", str(tenant_id), said)
 
 
 def _clients_got_what_they_asked_for(evidence: Evidence) -> Iterator[Violation]:
@@ -330,6 +361,39 @@ def _one_job_for_each_key(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("I8", str(id), _UNTOLD)
 
 
+def _ends_are_told(evidence: Evidence) -> Iterator[Violation]:
+    """I9: of every end that a webhook waits for there is one event for each receiver; it
+    was sent if it is marked so, under its own id, and never before the end."""
+    ledger = evidence.ledger
+    made = Counter((each.lane, each.type, each.subject) for each in ledger.deliveries)
+    for (_, kind, subject), count in made.items():
+        if count > 1:
+            yield Violation("I9", subject, f"has {count} deliveries of {kind} for one receiver")
+    about = {each.subject for each in ledger.deliveries}
+    for id, job in ledger.jobs.items():
+        if job.has_webhook and job.state in TERMINAL and str(id) not in about:
+            yield Violation("I9", str(id), "ended, and its webhook has nothing to tell")
+    states = {str(id): job.state for id, job in ledger.jobs.items()}
+    for each in ledger.deliveries:
+        if each.type.startswith("job.") and each.type != f"job.{states.get(each.subject)}":
+            yield Violation("I9", each.subject, f"is told as {each.type} and is not that")
+    yield from _receivers_heard_the_truth(evidence)
+
+
+def _receivers_heard_the_truth(evidence: Evidence) -> Iterator[Violation]:
+    deliveries = evidence.ledger.deliveries
+    events = {(each.type, each.subject): f"evt_{each.event_id.hex}" for each in deliveries}
+    for told in evidence.told:
+        if events.get((told.type, told.subject)) != told.event:
+            yield Violation("I9", told.subject, f"was told under the id {told.event}")
+        if told.state_then is not None and f"job.{told.state_then}" != told.type:
+            yield Violation("I9", told.subject, f"was told before its end ({told.state_then})")
+    heard = {told.event for told in evidence.told}
+    for each in deliveries:
+        if each.state == "delivered" and f"evt_{each.event_id.hex}" not in heard:
+            yield Violation("I9", each.subject, "is marked as told and nobody heard it")
+
+
 def _acknowledged_cancels_hold(evidence: Evidence) -> Iterator[Violation]:
     """I10."""
     for entry in evidence.history.entries(Kind.CANCEL):
@@ -390,6 +454,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[Violation]]] = (
     _batches_account_for_every_line,
     _canaries_stay_with_their_tenant,
     _one_job_for_each_key,
+    _ends_are_told,
     _acknowledged_cancels_hold,
     _all_comes_to_rest,
     _the_door_says_what_it_can_promise,

@@ -1,17 +1,22 @@
 """What Postgres and Redis hold after a run, as plain rows: the inside view."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from jobs import usage
 from jobs.database import run
-from jobs.states import State
+from jobs.states import TERMINAL, State
+from jobs.usage import Wanted
+
+# What usage counts, by the names it has there.
+USED = (*sorted(state.value for state in TERMINAL), "prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,9 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
+    has_webhook: bool = False
     batch_id: UUID | None = None
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,19 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of `webhook_deliveries`."""
+
+    id: UUID
+    tenant_id: UUID
+    lane: UUID
+    event_id: UUID
+    type: str
+    subject: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All of it. `events` are in order; `tenants` are names by id."""
 
@@ -109,8 +129,11 @@ class Ledger:
     workers: dict[UUID, Incarnation] = field(default_factory=dict)
     keys: list[Key] = field(default_factory=list)
     tenants: dict[UUID, str] = field(default_factory=dict)
+    # By tenant: ends by state, and tokens. None: nobody looked.
+    usage: dict[UUID, Counter[str]] | None = None
     batches: dict[UUID, Batch] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
 
     def states(self, id: UUID) -> list[State]:
         """The states a job went through; wishes and remarks are left out."""
@@ -138,7 +161,9 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id FROM jobs ORDER BY id",
+        "completion_tokens, finish_reason, error_code, replay_of, has_webhook, batch_id, "
+        "prompt_tokens "
+        "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")
     workers = _rows(engine, "SELECT id, process_id, pid, started_at, lease_until, ended_at, died, "
@@ -149,6 +174,8 @@ def read_ledger(engine: Engine) -> Ledger:
     batches = _rows(engine, "SELECT id, status, lines, refused FROM batches")
     lines = _rows(engine, "SELECT batch_id, line, custom_id, job_id, error IS NOT NULL, same_as "
                           "FROM batch_lines ORDER BY batch_id, line")  # fmt: skip
+    deliveries = _rows(engine, "SELECT id, tenant_id, lane, event_id, type, subject, state "
+                               "FROM webhook_deliveries ORDER BY id")  # fmt: skip
     return Ledger(
         jobs={row.id: Job(*row) for row in jobs},
         events=dict(events),
@@ -156,15 +183,32 @@ def read_ledger(engine: Engine) -> Ledger:
         workers={row.id: Incarnation(*row) for row in workers},
         keys=[Key(*row) for row in keys],
         tenants={row.id: row.name for row in tenants},
+        usage=_usage(engine),
         batches={row.id: Batch(*row) for row in batches},
         lines=[Line(*row) for row in lines],
+        deliveries=[Delivery(*row) for row in deliveries],
     )
+
+
+def _usage(engine: Engine) -> dict[UUID, Counter[str]]:
+    wanted = Wanted(date(2020, 1, 1), date(9999, 1, 1), by_day=False, by_model=False)
+    lines = usage.of_all(engine, wanted)
+    return {
+        line.tenant_id: Counter({name: getattr(line, name) for name in USED})
+        for line in lines
+        if line.tenant_id is not None
+    }
 
 
 def unfinished(engine: Engine) -> int:
     """Jobs that wait or run."""
     query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
     return int(_rows(engine, query)[0][0])
+
+
+def unannounced(engine: Engine) -> int:
+    """Ends that no housekeeper has spread to their receivers yet."""
+    return int(_rows(engine, "SELECT count(*) FROM webhook_outbox")[0][0])
 
 
 def redis_contents(redis: Redis) -> dict[str, str]:

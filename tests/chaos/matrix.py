@@ -1,13 +1,14 @@
 """The fault matrix: which test proves which row.
 
-Rows are named as the reliability page names them: fault, then when. Rows of
-parts that are not built yet (webhooks) come with these parts.
+Rows are named as the reliability page names them: fault, then when.
 """
 
 _DOORS = "tests/chaos/test_doors_killed.py"
 _WORKERS = "tests/chaos/test_worker_killed.py"
 _MODELS = "tests/chaos/test_models_change.py"
 _AWAY = "tests/chaos/test_servers_away.py"
+_HOOKS = "tests/chaos/test_webhooks.py"
+_WIRE = "tests/integration/test_safe_connection.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _FILES = "tests/chaos/test_files_cut_short.py"
 _STORE = "tests/integration/test_model_store_faults.py"
@@ -99,6 +100,15 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "tests/acceptance/test_batches.py::"
             "test_a_dirty_batch_survives_kills_of_its_housekeepers_between_any_two_lines"
         ),
+    ),
+    ("slow, redirecting, rebinding webhook", "many"): (
+        f"{_HOOKS}::test_a_housekeeper_killed_between_send_and_mark_tells_every_end_under_one_id",
+        f"{_HOOKS}::test_slow_redirecting_and_rebinding_receivers_delay_and_deceive_nobody",
+        f"{_WIRE}::test_a_redirect_is_a_failure_that_names_the_rule",
+        f"{_WIRE}::test_a_name_that_changes_after_the_check_leads_nowhere_else",
+        f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",
+        f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",
+        ("tests/integration/test_webhook_delivery.py::test_a_slow_receiver_delays_itself_alone"),
     ),
     ("forged or garbage Redis message", "any"): (
         f"{_ECHO}::test_garbage_in_the_bell_queue_is_a_no_op",

@@ -9,9 +9,19 @@ from uuid import UUID
 
 import pytest
 
-from tests.chaos.checker import RULES, Evidence, check
+from tests.chaos.checker import RULES, Evidence, Told, check
 from tests.chaos.history import Entry, History, Kind, Server
-from tests.chaos.ledger import Batch, Event, Incarnation, Job, Key, Ledger, Line, Result
+from tests.chaos.ledger import (
+    Batch,
+    Delivery,
+    Event,
+    Incarnation,
+    Job,
+    Key,
+    Ledger,
+    Line,
+    Result,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TENANT, OTHER_TENANT = UUID(int=1), UUID(int=2)
@@ -52,7 +62,7 @@ def honest_ledger() -> Ledger:
     return Ledger(
         jobs={
             FIRST: a_job(FIRST, batch_id=BATCH),
-            SECOND: a_job(SECOND, attempt=2, crashes=1),
+            SECOND: a_job(SECOND, attempt=2, crashes=1, has_webhook=True),
             CANCELLED: a_job(CANCELLED, state="cancelled", cancel_requested=True),
         },
         events={
@@ -88,7 +98,23 @@ def honest_ledger() -> Ledger:
             Line(BATCH, 2, "b", FIRST, refused=False, same_as=1),
             Line(BATCH, 4, None, None, refused=True, same_as=None),
         ],
+        deliveries=[a_delivery()],
     )
+
+
+def a_delivery(**more: Any) -> Delivery:
+    given: dict[str, Any] = {
+        "id": UUID(int=31), "tenant_id": TENANT, "lane": UUID(int=32), "event_id": UUID(int=33),
+        "type": "job.succeeded", "subject": str(SECOND), "state": "delivered",
+    }  # fmt: skip
+    return Delivery(**(given | more))
+
+
+def told(**more: Any) -> Told:
+    """What the receiver of the second job's webhook got."""
+    given = {"event": f"evt_{UUID(int=33).hex}", "type": "job.succeeded", "subject": str(SECOND),
+             "state_then": "succeeded"}  # fmt: skip
+    return Told(**(given | more))
 
 
 def submit(key: str | None, id: UUID | None, **more: Any) -> Entry:
@@ -150,6 +176,7 @@ def evidence(*more: Entry, **changed: Any) -> Evidence:
         "logs": {"web": "all is well"},
         "canaries": {"one": CANARY},
         "threads": {"web": (3, 10)},
+        "told": [told(), told(state_then=None)],
     }
     return Evidence(**(given | changed))
 
@@ -261,6 +288,14 @@ GUILTY: dict[str, tuple[str, Evidence]] = {
     "one key, another job in the table": ("I8", doctored(
         lambda ledger: ledger.keys.append(Key("one", "key 3", FIRST)))),
     "a job that nobody asked for": ("I8", doctored(add_a_stranger)),
+    "an end that is not told": ("I9", doctored(lambda ledger: ledger.deliveries.clear())),
+    "an end that is told twice": ("I9", doctored(
+        lambda ledger: ledger.deliveries.append(a_delivery(id=UUID(int=34))))),
+    "an end that is told as another": ("I9", doctored(
+        lambda ledger: ledger.deliveries.append(a_delivery(type="job.failed")))),
+    "an end that is told before it is true": ("I9", evidence(told=[told(state_then="running")])),
+    "an end that is told under another id": ("I9", evidence(told=[told(), told(event="evt_1")])),
+    "a delivery that nobody heard": ("I9", evidence(told=[])),
     "a success after an acknowledged cancel": ("I10", evidence(Entry(
         Kind.CANCEL, 2, 2.1, "one", None, 200, str(FIRST), "running", cancel_requested=True))),
     "a success with a requested cancel": ("I10", job(FIRST, cancel_requested=True)),

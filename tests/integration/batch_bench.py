@@ -159,6 +159,8 @@ class BatchBench:
 
 def said(job_input: dict[str, Any]) -> str:
     """What the echo engine would answer."""
+    if "prompt_token_ids" in job_input:
+        return " as ids"
     return str(
         job_input["prompt"] if "prompt" in job_input else job_input["messages"][-1]["content"]
     )

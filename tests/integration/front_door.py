@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from api.app import build
 from api.schemas import ErrorAnswer, JobAnswer
 from api.services import Services, open_services
-from jobs import keys
+from jobs import keys, tenants
 from jobs.keys import Scope
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
@@ -53,7 +53,7 @@ class FrontDoor:
 
     def key(self, *scopes: Scope, tenant: str = "default") -> str:
         """A new key, by default of the tenant that all else belongs to."""
-        tenant_id = keys.ensure_tenant(self.engine, tenant)
+        tenant_id = tenants.ensure(self.engine, tenant)
         return keys.create(self.engine, tenant_id, "test", list(scopes or Scope))[1]
 
     def send(self, method: str, path: str, *, key: str | None = None, **more: Any) -> TestResponse:
@@ -95,10 +95,12 @@ def refusal(response: TestResponse) -> tuple[int, str, str | None, str]:
 
 
 @contextmanager
-def front_door(folder: Path, *, database_url: str, redis_url: str) -> Iterator[FrontDoor]:
-    """Opens it, with the echo model in its store."""
+def front_door(
+    folder: Path, *, database_url: str, redis_url: str, **more: object
+) -> Iterator[FrontDoor]:
+    """Opens it, with the echo model in its store; `more` are settings."""
     settings = Settings.model_validate(
-        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "store": folder / "store"}
+        {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "store": folder / "store"} | more
     )
     services = open_services(settings)
     source = folder / "echo"
@@ -111,10 +113,12 @@ def front_door(folder: Path, *, database_url: str, redis_url: str) -> Iterator[F
         engine=services.engine,
         aliases=("parrot",),
     )
-    tenant_id = keys.ensure_tenant(services.engine, "default")
+    tenant_id = tenants.ensure(services.engine, "default")
     _, secret = keys.create(services.engine, tenant_id, "all", list(Scope))
     try:
         yield FrontDoor(build(services), services, tenant_id, secret)
     finally:
         services.notifier.stop()
+        services.key_uses.stop()
+        services.counting.dispose()
         services.engine.dispose()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from jobs import keys, leases
+from jobs import leases, tenants
 from jobs.database import Rows, run
 from jobs.envelopes import ClaimedJob, NewJob, Outcome
 from jobs.ids import new_id
@@ -22,7 +22,7 @@ MODEL, VERSION = "echo", 1
 
 
 def a_tenant(engine: Engine, name: str = "tenant") -> UUID:
-    return keys.ensure_tenant(engine, name)
+    return tenants.ensure(engine, name)
 
 
 def a_job(
@@ -123,7 +123,9 @@ def empty(engine: Engine) -> None:
     """Takes out jobs, workers and what was learned of them; tenants, keys and models stay."""
     for table in ("job_events", "job_results", "job_inputs", "idempotency_keys", "jobs", "workers",
                   "components", "paused_models", "model_clocks", "fair_shares", "settlements",
-                  "predictions", "estimate_errors", "counters"):  # fmt: skip
+                  "predictions", "estimate_errors", "counters", "usage_days", "webhook_outbox",
+                  "webhook_deliveries", "webhook_endpoints",
+                  "webhook_signing_secrets"):  # fmt: skip
         rows(engine, f"WITH gone AS (DELETE FROM {table}) SELECT 1")
 
 

@@ -96,7 +96,7 @@ def test_json_that_is_no_object_is_422(sent: str, door: FrontDoor) -> None:
             {"task": "chat", "input": {"messages": [{"role": "root", "content": "a"}]}},
             "input.messages.0.role",
         ),
-        ({"parameters": {"max_tokens": 0}}, "parameters.max_tokens"),
+        ({"parameters": {"max_tokens": -1}}, "parameters.max_tokens"),
         ({"parameters": {"max_tokens": True}}, "parameters.max_tokens"),
         ({"parameters": {"temperature": "hot"}}, "parameters.temperature"),
         ({"parameters": {"stop": ["a"] * 17}}, "parameters.stop"),

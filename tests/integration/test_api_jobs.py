@@ -246,7 +246,7 @@ def test_a_preferred_wait_that_runs_out_is_202(door: FrontDoor) -> None:
 def test_models_queues_and_health_look_as_documented(door: FrontDoor) -> None:
     [model] = read(door.get("/v1/models"), ModelList).data
     assert (model.id, model.aliases, model.engine) == ("echo@1", ["parrot"], "echo")
-    assert set(model.tasks) == {"generate", "chat"}
+    assert set(model.tasks) == {"generate", "chat", "embed"}
     door.accepted()
     [queue] = read(door.get("/v1/queues"), QueueList).data
     assert queue.model == "echo@1"

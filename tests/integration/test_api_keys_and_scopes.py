@@ -153,6 +153,59 @@ def test_a_key_without_the_scope_is_403(door: FrontDoor) -> None:
     assert door.submit(key=admin).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/v1/jobs", Scope.JOBS),
+        ("GET", "/v1/usage", Scope.JOBS),
+        ("GET", "/v1/models", Scope.MODELS_READ),
+        ("GET", "/v1/models/echo", Scope.MODELS_READ),
+        ("POST", "/v1/models/echo/resume", Scope.MODELS_WRITE),
+        ("GET", "/v1/keys", Scope.ADMIN),
+        ("GET", "/v1/audit", Scope.ADMIN),
+    ],
+)
+def test_a_route_opens_with_its_own_scope(
+    method: str, path: str, scope: Scope, door: FrontDoor
+) -> None:
+    for other in Scope:
+        answer = door.send(method, path, key=door.key(other))
+        opens = other is scope or (other is Scope.ADMIN and scope is not Scope.MODELS_WRITE)
+        assert answer.status_code == (200 if opens else 403), (other, answer.text)
+
+
+def test_an_admin_of_a_tenant_cannot_give_rights_over_models(
+    door: FrontDoor,
+) -> None:
+    admin, writer = door.key(Scope.ADMIN), door.key(Scope.JOBS, Scope.MODELS_WRITE, Scope.ADMIN)
+    wanted = {"name": "new", "scopes": ["models:write"]}
+    status, code, param, _ = refusal(door.send("POST", "/v1/keys", key=admin, json=wanted))
+    assert (status, code, param) == (403, "insufficient_scope", "scopes")
+    assert door.send("POST", "/v1/keys", key=writer, json=wanted).status_code == 201
+    every = {"name": "new", "scopes": ["jobs", "batches", "models:read", "admin"]}
+    assert door.send("POST", "/v1/keys", key=admin, json=every).status_code == 201
+
+
+def test_the_last_use_of_a_key_is_noted_without_the_request(door: FrontDoor) -> None:
+    key = door.key(Scope.JOBS)
+    id = max(read(door.get("/v1/keys"), KeyList).data, key=lambda shown: shown.id).id
+
+    def last_used() -> str | None:
+        listed = read(door.get("/v1/keys"), KeyList).data
+        return next(shown.last_used_at for shown in listed if shown.id == id)
+
+    door.services.key_uses.write()
+    assert last_used() is None
+    door.get("/v1/jobs", key=key)
+    assert last_used() is None
+    assert door.services.key_uses.write() >= 1
+    noted = last_used()
+    assert noted is not None
+    door.get("/v1/jobs", key=key)
+    assert door.services.key_uses.write() == 0  # once a minute is enough
+    assert last_used() == noted
+
+
 def test_an_unknown_key_to_revoke_is_404(door: FrontDoor) -> None:
     for id in ("x", "018f0000-0000-7000-8000-000000000000", "k" * 300):
         status, code, *_ = refusal(door.send("DELETE", f"/v1/keys/{id}"))

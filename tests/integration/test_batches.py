@@ -4,6 +4,7 @@ import json
 import logging
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from jobs.batches.names import batch_id
 from jobs.batches.output_rows import Which
 from jobs.keys import Scope
 from jobs.task_manager import TaskManager
+from models_store.echo import write_folder
+from models_store.prompt import PromptRenderer
 from routing.openai.batch_outputs import lines as output_lines
 from tests.integration.batch_bench import CHAT, BatchBench, StopAfter, chat_line, said
 from tests.integration.front_door import FrontDoor, front_door, read, refusal
@@ -186,12 +189,34 @@ def said_to(body: dict[str, Any]) -> str:
     return said({k: body[k] for k in ("prompt", "messages") if k in body})
 
 
-def test_a_line_of_several_prompts_is_refused_by_name(bench: BatchBench) -> None:
-    body = COMPLETION | {"prompt": ["one", "two"]}
-    name = bench.create(bench.file([a_line(url="/v1/completions", body=body)]), "/v1/completions")
+def test_token_ids_are_echoed_as_their_text(bench: BatchBench, tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    tokens = PromptRenderer.load(tmp_path).encode("h\u00e9llo", special=True)
+    lines = [
+        a_line(custom_id=str(echo), url="/v1/completions",
+               body=COMPLETION | {"prompt": tokens, "echo": echo})
+        for echo in (True, False)
+    ]  # fmt: skip
+    output, _ = bench.done(bench.create(bench.file(lines), "/v1/completions"))
+    texts = [line["response"]["body"]["choices"][0]["text"] for line in output]
+    assert texts == ["h\u00e9llo as ids", " as ids"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "code", "param"),
+    [
+        ("/v1/completions", COMPLETION | {"prompt": ["one", "two"]}, "unsupported_value", "prompt"),
+        ("/v1/responses", RESPONSE | {"previous_response_id": "resp_1"}, "unsupported_parameter",
+         "previous_response_id"),
+    ],
+)  # fmt: skip
+def test_what_only_the_front_door_takes_is_refused_by_name(
+    bench: BatchBench, endpoint: str, body: dict[str, Any], code: str, param: str
+) -> None:
+    name = bench.create(bench.file([a_line(url=endpoint, body=body)]), endpoint)
     _, [line] = bench.done(name)
     error = line["response"]["body"]["error"]
-    assert (error["code"], error["param"]) == ("unsupported_value", "prompt")
+    assert (error["code"], error["param"]) == (code, param)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +476,7 @@ def test_a_key_makes_one_batch(bench: BatchBench) -> None:
 def test_somebody_elses_batches_and_files_are_not_there(bench: BatchBench) -> None:
     file = bench.file([chat_line("x")])
     name = bench.create(file)
-    key = bench.door.key(Scope.JOBS, tenant="another")
+    key = bench.door.key(Scope.BATCHES, tenant="another")
     for method, path in (("GET", ""), ("POST", "/cancel")):
         answer = bench.door.send(method, f"/v1/batches/{name}{path}", key=key)
         assert refusal(answer)[:2] == (404, "batch_not_found")

@@ -157,6 +157,30 @@ def test_logprobs_equal_a_full_forward(
             assert [top.logprob for top in entry.top] == pytest.approx(best, abs=1e-4)
 
 
+def test_the_logprobs_of_prompts_equal_a_full_forward(
+    running: LmEngine, stock: Any, renderer: PromptRenderer, chats: list[list[int]]
+) -> None:
+    exact = TokenBytes(renderer.tokenizer)
+    driver = Driver(running)
+    beside = driver.add(chats[4][:20], 3)
+    asked = {
+        driver.add(chat, most, prompt_logprobs=5): chat
+        for chat, most in ((chats[0][:40], 1), (chats[20][:150], 0))
+    }
+    found = driver.finish()
+    assert found[beside].tokens == 3
+    for id, chat in asked.items():
+        told = found[id].prompt_logprobs
+        assert [entry.chosen.piece for entry in told] == [exact.of(token) for token in chat]
+        with torch.inference_mode():
+            shares = stock(torch.tensor([chat])).logits[0, :-1].log_softmax(-1)
+        own = shares.gather(-1, torch.tensor(chat[1:])[:, None])[:, 0]
+        assert [one.chosen.logprob for one in told[1:]] == pytest.approx(own.tolist(), abs=1e-4)
+        best = shares.topk(5).values.tolist()
+        for entry, values in zip(told[1:], best, strict=True):
+            assert [top.logprob for top in entry.top] == pytest.approx(values, abs=1e-4)
+
+
 def test_every_token_has_its_exact_bytes(renderer: PromptRenderer) -> None:
     tokenizer = renderer.tokenizer
     exact, other = TokenBytes(tokenizer), LLTokenizer(tokenizer.to_str())

@@ -12,15 +12,15 @@ from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from api import tenants
+from api import tenants as tenant_commands
 from api.openai.file_answers import FileObject
+from api.operator_policies import kept
 from api.schemas import AttemptList, JobDeleted, JobList
-from api.tenants import kept
 from bells import token_stream
 from dispatcher import upkeep
 from dispatcher.chores import MORE
 from files_store import expiry
-from jobs import erasure, retention
+from jobs import erasure, retention, tenants
 from jobs.retention import Retention
 from tests.conditions import eventually
 from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
@@ -140,6 +140,7 @@ def door_sql(door: FrontDoor, sql: str, **values: object) -> None:
 def test_somebody_elses_job_is_not_erased(door: FrontDoor) -> None:
     id, other = finished(door), door.key(tenant="other")
     assert refusal(delete(door, id, key=other))[:2] == (404, "job_not_found")
+    assert not door.manager.erase(tenants.ensure(door.engine, "other"), UUID(id))
     assert door.get(f"/v1/jobs/{id}").get_json()["result"]["text"] == CANARY
 
 
@@ -246,10 +247,10 @@ def test_a_tenants_policy_erases_what_is_older_and_nothing_else(
 
 
 def test_the_policy_is_set_in_words(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenants, "load", lambda: door.services.settings)
+    monkeypatch.setattr(tenant_commands, "load", lambda: door.services.settings)
 
     def retain(*words: str) -> str:
-        done = CliRunner().invoke(tenants.main, ["retain", *words])
+        done = CliRunner().invoke(tenant_commands.main, ["retain", *words])
         return done.output + str(done.exception or "")
 
     door.key(tenant="wordy")

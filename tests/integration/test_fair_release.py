@@ -139,6 +139,19 @@ def test_the_end_of_a_job_settles_what_its_flow_was_charged(
     assert value(engine, "SELECT slot_tokens_per_s FROM model_clocks") > 0
 
 
+def test_a_job_that_only_reads_is_charged_its_prompt_and_teaches_no_speed(
+    manager: TaskManager, engine: Engine, tenant_id: UUID
+) -> None:
+    manager.submit(replace(a_job(tenant_id), max_tokens=0))
+    release_all(manager)
+    worker_id = a_worker(engine)
+    [job] = manager.claim(worker_id, MODEL, VERSION, 1)
+    manager.finish(worker_id, [replace(success(job, ""), completion_tokens=0)])
+    assert manager.settle() == 1
+    assert value(engine, "SELECT virtual FROM fair_shares") == pytest.approx(len("hello") / 8)
+    assert value(engine, "SELECT slot_tokens_per_s FROM model_clocks") is None
+
+
 @pytest.mark.parametrize("how", ["cancel", "expire"])
 def test_a_released_job_that_never_ran_is_given_back_to_its_flow(
     manager: TaskManager, engine: Engine, tenant_id: UUID, how: str

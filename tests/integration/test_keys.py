@@ -1,11 +1,12 @@
 """API keys: shown once, stored as a hash, scoped, expiring, revocable."""
 
 import hashlib
+import importlib
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from jobs import keys
 from jobs.errors import UnknownKey
@@ -80,3 +81,15 @@ def test_keys_of_another_tenant_are_unknown(engine: Engine, tenant: UUID) -> Non
         with pytest.raises(UnknownKey):
             keys.revoke(engine, other, missing)
     assert keys.authenticate(engine, secret) is not None
+
+
+def test_keys_of_the_version_before_keep_what_they_could_do(engine: Engine, tenant: UUID) -> None:
+    worker, _ = keys.create(engine, tenant, "worker", [Scope.JOBS])
+    admin, _ = keys.create(engine, tenant, "admin", [Scope.JOBS, Scope.ADMIN])
+    migration = importlib.import_module("migrations.versions.0015_tenants")
+    for _ in range(2):
+        with engine.begin() as connection:
+            connection.execute(text(migration.KEEP_WHAT_THEY_COULD))
+    scopes = {key.id: key.scopes for key in keys.list_keys(engine, tenant)}
+    assert scopes[worker.id] == ["jobs", "models:read"]
+    assert scopes[admin.id] == ["jobs", "admin", "models:read", "models:write"]

@@ -61,7 +61,11 @@ def test_sharded_and_echo_models_take_the_same_road(
     (tmp_path / "echo").mkdir()
     echo.write_folder(tmp_path / "echo")
     model = bring(tmp_path / "echo", models, engine, "echo")
-    assert (model.engine, model.tasks, model.context_length) == ("echo", ("generate", "chat"), 8192)
+    assert (model.engine, model.tasks, model.context_length) == (
+        "echo",
+        ("generate", "chat", "embed"),
+        8192,
+    )
     assert [model.name for model in listed(engine)] == ["big", "echo"]
 
 

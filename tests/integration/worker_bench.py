@@ -41,6 +41,9 @@ class SlowRenderer(PromptRenderer):
         self.go_on.wait(timeout=20)
         return self._real.encode(text, special=special)
 
+    def tokens(self, item: str | Sequence[int]) -> list[int]:
+        return self._real.tokens(item)
+
     @property
     def tokenizer(self) -> Tokenizer:
         return self._real.tokenizer
@@ -58,11 +61,12 @@ class Bench:
         settings: Settings,
         folder: Path,
         load: Callable[[], protocol.Engine] | None = None,
+        lease_s: float = 60,
     ) -> None:
         self.engine = engine
         self.manager = TaskManager(engine)
         self.tenant_id = a_tenant(engine)
-        self.identity = Identity(MODEL, VERSION, "cpu", worker_id=a_worker(engine))
+        self.identity = Identity(MODEL, VERSION, "cpu", worker_id=a_worker(engine, lease_s=lease_s))
         self.held = HeldJobs()
         self.renderer = SlowRenderer(PromptRenderer.load(folder))
         hints, tokens = Hints(settings), TokenWriter(settings)

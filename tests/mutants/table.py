@@ -1,9 +1,7 @@
-"""The protections of the promise, and the test that each of them is held by.
-
-The redirect refusal of webhooks is not here: there are no webhooks yet.
-"""
+"""The protections of the promise, and the test that each of them is held by."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tenants import TENANTS
 
 _TASK_MANAGER = "tests/integration/test_task_manager.py"
 _RACES = "tests/integration/test_task_manager_races.py"
@@ -18,10 +16,18 @@ _LOOPS = "tests/integration/test_dispatcher_loops.py"
 _TIMES = "tests/integration/test_times_and_retries.py"
 _FAIR = "tests/integration/test_fair_release.py"
 _DURABLE = "tests/integration/test_durability.py"
+_LIVE = "tests/integration/test_live_batches.py"
 _ECHO = "tests/acceptance/test_stack_echo.py"
 _AWAY = "tests/chaos/test_servers_away.py"
 _KILLED = "tests/chaos/test_worker_killed.py"
 _ROLLING = "tests/acceptance/test_rolling_restart.py"
+_FILES = "tests/integration/test_files_catalog.py"
+_API_FILES = "tests/integration/test_api_files.py"
+_ERASURE = "tests/integration/test_erasure.py"
+
+_WIRE = "tests/integration/test_safe_connection.py"
+_OUTBOX = "tests/integration/test_webhook_outbox.py"
+_HOOKS = "tests/integration/test_webhook_delivery.py"
 
 _BATCHES = "tests/integration/test_batches.py"
 
@@ -278,7 +284,7 @@ FRONT_DOOR = (
     Mutant(
         "key-scope", "a key opens what its scopes say",
         "api/auth.py",
-        "if scope.value not in asking.scopes and Scope.ADMIN.value not in asking.scopes:",
+        "if not asking.may(scope):",
         "if not asking.scopes:",
         (f"{_SCOPES}::test_a_key_without_the_scope_is_403",),
     ),
@@ -350,6 +356,127 @@ TURNS = (
     ),
 )  # fmt: skip
 
+WEBHOOKS = (
+    Mutant(
+        "redirect", "a webhook follows no redirect, and does not count one as delivered",
+        "dispatcher/safe_connection.py",
+        "_DELIVERED = range(200, 300)", "_DELIVERED = range(200, 400)",
+        (f"{_WIRE}::test_a_redirect_is_a_failure_that_names_the_rule",),
+    ),
+    Mutant(
+        "address", "a name with an address that is not public is refused",
+        "dispatcher/safe_connection.py",
+        "if not all(_is_allowed(", "if not any(_is_allowed(",
+        (f"{_WIRE}::test_a_name_with_any_address_that_is_not_allowed_is_refused",),
+    ),
+    Mutant(
+        "rebinding", "a webhook goes to the address that was checked",
+        "dispatcher/safe_connection.py",
+        "wire.connect((address, target.port))",
+        "wire.connect((door.resolve(target.host, target.port)[0], target.port))",
+        (f"{_WIRE}::test_a_name_that_changes_after_the_check_leads_nowhere_else",),
+    ),
+    Mutant(
+        "drip", "one deadline holds for a whole attempt, however slowly its bytes come",
+        "dispatcher/safe_connection.py",
+        "        self._wire.settimeout(self._deadline.left())\n"
+        "        return self._wire.recv_into(buffer)",
+        "        return self._wire.recv_into(buffer)",
+        (f"{_WIRE}::test_an_answer_that_drips_ends_at_the_deadline",),
+    ),
+    Mutant(
+        "told", "the statement that ends a job writes down what is to be told",
+        _WORKER_STATEMENTS,
+        '{announced_jobs("won")}', '{announced_jobs("won")} AND false',
+        (f"{_OUTBOX}::test_every_way_to_end_is_told_once",),
+    ),
+    Mutant(
+        "delivery-lease", "what came of an attempt is written through its lease",
+        "jobs/webhooks/statements.py",
+        "WHERE id = :id AND lease = :lease AND state = 'pending' FOR UPDATE",
+        "WHERE id = :id AND :lease IS NOT NULL AND state = 'pending' FOR UPDATE",
+        (f"{_OUTBOX}::test_of_a_process_that_died_the_rows_come_back_and_its_late_mark_is_refused",),
+    ),
+    Mutant(
+        "lane", "a slow receiver holds its few threads and no others",
+        "jobs/webhooks/outbox.py", "PER_LANE, PER_TENANT = 8, 16", "PER_LANE, PER_TENANT = 64, 64",
+        (f"{_HOOKS}::test_a_slow_receiver_delays_itself_alone",),
+    ),
+)  # fmt: skip
+
+CONTENT = (
+    Mutant(
+        "file-tenant", "a file is found by its tenant alone",
+        "files_store/catalog.py",
+        "AS is_live FROM files WHERE id = :id AND tenant_id = :tenant_id",
+        "AS is_live FROM files WHERE id = :id",
+        (f"{_API_FILES}::test_somebody_elses_file_is_as_good_as_none",),
+    ),
+    Mutant(
+        "file-adopted", "a row is written only over bytes that are not about to be swept",
+        "files_store/loose.py",
+        'if connection.execute(_ADOPT, {"id": content_id}).first() is None:',
+        'if connection.execute(_ADOPT, {"id": content_id}) is None:',
+        (f"{_FILES}::test_bytes_that_were_swept_meanwhile_become_no_file[memory]",),
+    ),
+    Mutant(
+        "file-kept", "bytes that a row speaks for are not deleted when its writer failed after all",
+        "files_store/loose.py",
+        "UPDATE loose_contents SET doomed = true WHERE id = :id RETURNING id, tenant_id",
+        "INSERT INTO loose_contents (id, tenant_id, doomed) "
+        "SELECT :id, tenant_id, true FROM files WHERE content_id = :id "
+        "ON CONFLICT (id) DO UPDATE SET doomed = true RETURNING id, tenant_id",
+        (f"{_FILES}::test_a_row_that_was_committed_without_our_knowing_keeps_its_bytes",),
+    ),
+    Mutant(
+        "erase-tenant", "a job is erased by its own tenant alone",
+        "jobs/erasure.py",
+        "SELECT id FROM jobs WHERE id = :id AND tenant_id = :tenant_id",
+        "SELECT id FROM jobs WHERE id = :id",
+        (f"{_ERASURE}::test_somebody_elses_job_is_not_erased",),
+    ),
+    Mutant(
+        "erase-result", "what came out of an erased job is deleted",
+        "jobs/erasure.py",
+        "DELETE FROM job_results r USING erased WHERE r.job_id = erased.id",
+        "SELECT 1",
+        (f"{_ERASURE}::test_what_was_erased_is_in_no_table_and_the_ledger_stays",),
+    ),
+)  # fmt: skip
+
+LIVE_BATCHES = (
+    Mutant(
+        "events-horizon", "who follows a batch is told only what nothing can come before",
+        "jobs/batches/endings.py",
+        "(w.everything OR txid <", "(true OR txid <",
+        (f"{_LIVE}::test_a_line_that_is_committed_late_is_not_passed_over",),
+    ),
+    Mutant(
+        "endings-lock", "a line that joins a run waits for its end, or is found by it",
+        "migrations/versions/0017_live_batches.py",
+        "state IN ('queued', 'running') FOR SHARE;", "state IN ('queued', 'running');",
+        (f"{_LIVE}::test_a_line_that_joins_a_run_at_its_very_end_is_told_of",),
+    ),
+    Mutant(
+        "held", "a line that comes into a paused batch is held",
+        "jobs/batches/line_statements.py",
+        "b.expires_at, b.expires_at, b.paused", "b.expires_at, b.expires_at, false",
+        (f"{_LIVE}::test_lines_of_a_paused_batch_come_in_held",),
+    ),
+    Mutant(
+        "resumed-anew", "a line in another class has no claim on turns that others took",
+        "jobs/batches/line_moves.py",
+        "ELSE greatest(j.floor,", "ELSE least(j.floor,",
+        (f"{_LIVE}::test_in_another_class_a_line_comes_anew",),
+    ),
+    Mutant(
+        "slow-reader", "a reader that does not read is not given more",
+        "api/batch_hub.py",
+        "if not one.told and not one.over]", "if not one.over]",
+        (f"{_LIVE}::test_a_reader_that_does_not_read_holds_up_nobody_and_is_told_all_later",),
+    ),
+)  # fmt: skip
+
 BATCHES = (
     Mutant(
         "batch-hold", "lines are added only by who holds their batch",
@@ -371,4 +498,7 @@ BATCHES = (
     ),
 )  # fmt: skip
 
-MUTANTS = BATCHES + TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+MUTANTS = (
+    TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+    + CONTENT + WEBHOOKS + BATCHES + LIVE_BATCHES + TENANTS
+)  # fmt: skip

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from jobs.errors import LmaasError
+from jobs.logprobs import TokenLogprobs
 from workers.engines.detokenizer import Vocabulary
 from workers.engines.lm import attention
 from workers.engines.lm.engine import LmEngine
@@ -30,7 +31,6 @@ from workers.engines.protocol import (
     Grammar,
     Request,
     Sampling,
-    TokenLogprobs,
 )
 
 VOCABULARY = 260
@@ -133,6 +133,7 @@ class Completion:
     tokens: int = 0
     reason: FinishReason | None = None
     logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
     error: LmaasError | None = None
 
 
@@ -160,11 +161,12 @@ class Driver:
         for chunk in self.engine.step():
             completion = self.completions[chunk.id]
             assert completion.reason is None
-            assert chunk.completion_tokens == completion.tokens + 1
+            assert chunk.completion_tokens == completion.tokens + 1 or not chunk.completion_tokens
             completion.text += chunk.text
             completion.tokens = chunk.completion_tokens
             completion.reason = chunk.finish_reason
             completion.logprobs += chunk.logprobs
+            completion.prompt_logprobs += chunk.prompt_logprobs
             completion.error = chunk.error
 
     def finish(self, most_steps: int = 2000) -> dict[UUID, Completion]:

@@ -67,3 +67,27 @@ def shard_name(number: int) -> str:
 def write_index(folder: Path, weight_map: object) -> None:
     """The index of a sharded model."""
     write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": weight_map})
+
+
+def write_encoder(folder: Path, *, config: Mapping[str, object] | None = None) -> Path:
+    """A folder that passes all checks as a BERT model of sentence-transformers."""
+    write_lm(folder)
+    for name in ("chat_template.jinja", "generation_config.json"):
+        (folder / name).unlink()
+    bert = {"model_type": "bert", "architectures": ["BertModel"], "max_position_embeddings": 32}
+    write_json(folder / "config.json", {**CONFIG, **bert, **(config or {})})
+    modules = ("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")
+    write_json(
+        folder / "modules.json",
+        [{"type": f"sentence_transformers.models.{kind}", "path": at} for kind, at in modules],
+    )
+    (folder / "1_Pooling").mkdir()
+    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 20, "do_lower_case": False})
+    about: dict[str, object] = {
+        "model_type": "SentenceTransformer",
+        "prompts": {},
+        "default_prompt_name": None,
+    }
+    write_json(folder / "config_sentence_transformers.json", about)
+    return folder

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmaas import Client, RequestRefused, ServerFailed, ServerUnreachable
+from lmaas import Client, LimitExceeded, RequestRefused, ServerFailed, ServerUnreachable
 from lmaas.errors import BadUsage
 from lmaas.local import ports
 from tests.unit.scripted_server import KEY, Answer, ScriptedServer, job, refusal, running
@@ -95,6 +95,37 @@ def test_retry_after_is_waited_for(server: ScriptedServer, client: Client) -> No
     begun = time.monotonic()
     client.submit(model="echo", prompt="hi")
     assert time.monotonic() - begun >= 0.4
+
+
+def limited(*, wait: str, again: str = "true") -> Answer:
+    answer = refusal(429, "rate_limit_exceeded", Retry_After=wait)
+    answer.headers["x-should-retry"] = again
+    answer.body["error"]["limit"] = "requests_per_minute"
+    return answer
+
+
+def test_a_limit_is_waited_out_longer_than_a_fault(server: ScriptedServer) -> None:
+    server.script = [limited(wait="1")]
+    with Client(server.url, KEY, patience_s=0.5) as client:
+        assert client.submit(model="echo", prompt="hi").status == "queued"
+    assert len(server.requests) == 2
+
+
+def test_a_limit_that_lasts_is_an_error_with_its_name(
+    server: ScriptedServer, client: Client
+) -> None:
+    server.script = [limited(wait="60")]
+    with pytest.raises(LimitExceeded) as refused:
+        client.submit(model="echo", prompt="hi")
+    assert (refused.value.limit, refused.value.retry_after_s) == ("requests_per_minute", 60)
+    assert len(server.requests) == 1
+
+
+def test_what_can_never_pass_is_not_tried_again(server: ScriptedServer, client: Client) -> None:
+    server.script = [limited(wait="1", again="false")]
+    with pytest.raises(LimitExceeded):
+        client.submit(model="echo", prompt="hi")
+    assert len(server.requests) == 1
 
 
 def test_a_retry_after_beyond_the_patience_is_an_error_at_once(

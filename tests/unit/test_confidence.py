@@ -5,10 +5,14 @@ from uuid import UUID
 
 import pytest
 
+from jobs.ids import new_id
 from models_store.echo import write_folder
 from workers.confidence import Confidence, prove
 from workers.engines.echo import EchoEngine
-from workers.engines.protocol import Chunk, Partial, Request
+from workers.engines.protocol import Chunk, Partial, Request, Sampling, Texts, Work
+
+WRITES = Request(new_id(), [104, 105], Sampling(max_tokens=2))
+READS = Texts(new_id(), [[104, 105]])
 
 
 def test_a_worker_like_any_other_takes_what_fits() -> None:
@@ -25,10 +29,11 @@ def test_a_careful_one_takes_one_alone_until_it_is_done() -> None:
     assert confidence.room(8, 1) == 7
 
 
-def test_a_good_engine_proves_itself_and_is_empty_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("work", [WRITES, READS], ids=["writes", "reads"])
+def test_a_good_engine_proves_itself_and_is_empty_again(tmp_path: Path, work: Work) -> None:
     write_folder(tmp_path)
     engine = EchoEngine(slots=1, tokens_per_s=0, folder=tmp_path)
-    assert prove(engine, [104, 105]) is engine
+    assert prove(engine, work) is engine
     assert engine.active == 0
 
 
@@ -38,7 +43,7 @@ class Broken:
     slots = 1
     active = 0
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         self.active = 1
 
     def remove(self, id: UUID) -> Partial | None:
@@ -50,4 +55,4 @@ class Broken:
 
 def test_a_broken_engine_breaks_before_any_job() -> None:
     with pytest.raises(RuntimeError, match="kernel image"):
-        prove(Broken(), [1])
+        prove(Broken(), WRITES)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from api.errors import of_error
-from jobs import errors
+from jobs import errors, tenant_errors
 from jobs.errors import LmaasError
 from routing.problems import STATUS
 
@@ -42,6 +42,7 @@ PROMISED = {
     "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "batch_not_found": HTTPStatus.NOT_FOUND,
     "response_not_found": HTTPStatus.NOT_FOUND,
+    "previous_response_not_found": HTTPStatus.BAD_REQUEST,
     "line_not_found": HTTPStatus.NOT_FOUND,
     "batch_state_conflict": HTTPStatus.CONFLICT,
     "batch_closed": HTTPStatus.CONFLICT,
@@ -58,6 +59,13 @@ PROMISED = {
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
+    "webhook_not_found": HTTPStatus.NOT_FOUND,
+    "delivery_not_found": HTTPStatus.NOT_FOUND,
+    "webhook_url_refused": HTTPStatus.BAD_REQUEST,
+    "too_many_webhooks": HTTPStatus.BAD_REQUEST,
+    "tenant_not_found": HTTPStatus.NOT_FOUND,
+    "rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
+    "quota_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
@@ -94,6 +102,15 @@ def test_the_table_names_no_error_that_does_not_exist() -> None:
 def test_only_unavailable_says_when_to_try_again() -> None:
     assert of_error(errors.DatabaseUnavailable("away")).headers["Retry-After"].isdecimal()
     assert "Retry-After" not in of_error(errors.UnknownJob("none")).headers
+
+
+def test_an_exceeded_limit_says_which_one_when_to_try_again_and_whether() -> None:
+    response = of_error(tenant_errors.QuotaExceeded("full", limit="queued_jobs", retry_after_s=7))
+    assert response.headers["Retry-After"] == "7"
+    assert response.headers["x-should-retry"] == "true"
+    assert response.get_json()["error"]["limit"] == "queued_jobs"
+    hopeless = of_error(tenant_errors.RateLimitExceeded("too large", again=False))
+    assert hopeless.headers["x-should-retry"] == "false"
 
 
 def test_unauthenticated_says_how_to_authenticate() -> None:

@@ -65,7 +65,7 @@ def test_a_header_whose_length_looks_like_a_pickle_is_no_pickle(tmp_path: Path) 
         ("modeling_llama.py", "not a file that a model needs"),
         ("adapter_config.json", "not a file that a model needs"),
         ("tokenizer.model", "not a file that a model needs"),
-        (".gitattributes", "not a file that a model needs"),
+        (".gitignore", "not a file that a model needs"),
         ("config.json.bak", "not a file that a model needs"),
         ("Config.json", "not a file that a model needs"),
         ("model.safetensors\n", "not a file that a model needs"),

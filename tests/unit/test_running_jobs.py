@@ -10,10 +10,12 @@ from bells.token_stream import Delta, TokenWriter
 from jobs.envelopes import ClaimedJob, Outcome
 from jobs.errors import FormNotFollowed
 from jobs.ids import new_id
+from jobs.logprobs import Likelihood, TokenLogprobs, unforetold
 from jobs.states import State
 from workers.engines.protocol import Chunk, FinishReason, Partial, Request, Sampling
 from workers.held_jobs import HeldJob, HeldJobs
 from workers.model_server import ModelServer
+from workers.preparation import next_request
 from workers.result_writer import ResultWriter
 from workers.running_jobs import RunningJobs
 
@@ -60,8 +62,14 @@ class Case:
         self.table.add(self.held)
         self.running.begin(self.held, self.held.request)
 
-    def says(self, text: str, tokens: int, reason: FinishReason | None = None) -> None:
-        chunk = Chunk(self.held.sequence_id, text, tokens, reason)
+    def says(
+        self,
+        text: str,
+        tokens: int,
+        reason: FinishReason | None = None,
+        logprobs: tuple[TokenLogprobs, ...] = (),
+    ) -> None:
+        chunk = Chunk(self.held.sequence_id, text, tokens, reason, logprobs)
         self.running.on_chunks([chunk])
 
     @property
@@ -104,6 +112,40 @@ def test_deltas_count_characters_through_all_and_name_their_completion(case: Cas
         (4, "wo", 1),
         (6, "3", 2),
     ]
+
+
+SURE = TokenLogprobs(Likelihood(b"x", -0.5))
+
+
+def test_logprobs_are_streamed_beside_their_text_and_without_any(case: Case) -> None:
+    case.says("", 1, logprobs=(SURE,))
+    case.says("one", 3, "stop", (SURE, SURE))
+    case.says("t", 1, logprobs=(SURE,))
+    told = [(d.offset, d.text, d.choice, d.token, len(d.logprobs)) for d in case.book.told]
+    assert told == [(0, "", 0, 0, 1), (0, "one", 0, 1, 2), (3, "t", 1, 3, 1)]
+
+
+def test_what_a_stream_may_not_hold_is_left_to_the_result(case: Case) -> None:
+    case.held.stream_left = 40
+    for text in ("one", "two", "three"):
+        case.says(text, 1, logprobs=(SURE,))
+    assert [d.text for d in case.book.told] == ["one", "two"]
+    case.says("", 1, "stop")
+    assert case.held.choices[0].text == "onetwothree"
+
+
+def test_the_prompt_is_scored_once_for_all_completions(case: Case) -> None:
+    request = case.held.request
+    assert request is not None
+    asked = Request(request.id, [1], Sampling(9, prompt_logprobs=1))
+    assert next_request(asked, 1).sampling.prompt_logprobs is None
+    read = [unforetold(b"a"), SURE]
+    case.running.on_chunks([Chunk(case.held.sequence_id, "", 0, "length", prompt_logprobs=read)])
+    case.says("", 0, "length")
+    case.says("", 0, "length")
+    details = case.outcome.details
+    assert [one["logprob"] for one in details["prompt_logprobs"]] == [None, -0.5]
+    assert len(details["choices"]) == 3
 
 
 def test_a_cancel_in_the_middle_keeps_what_is_there(case: Case) -> None:

@@ -67,6 +67,10 @@ def test_a_missing_url_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         ("LMAAS_MODEL", "", "at least 1 character"),
         ("LMAAS_ECHO_TOKENS_PER_S", "-3", "greater than or equal to 0"),
         ("LMAAS_PROCESS_ID", "seven", "UUID"),
+        ("LMAAS_WEBHOOK_HTTP", "perhaps", "boolean"),
+        ("LMAAS_WEBHOOK_PRIVATE", "10.0.0.0/8,here", "'here' does not appear to be"),
+        ("LMAAS_WEBHOOK_PRIVATE", "10.0.0.1/8", "has host bits set"),
+        ("LMAAS_WEBHOOK_TIMEOUT_S", "61", "less than or equal to 60"),
         ("LMAAS_FAILPOINTS", "worker.napping=kill@1", "no failpoint is named 'worker.napping'"),
     ],
 )
@@ -139,3 +143,23 @@ def test_a_database_url_may_be_spelt_as_platforms_spell_it(
 def test_a_redis_url_of_the_wrong_kind_is_a_bad_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "http://somewhere")
     assert "REDIS_URL" in refusal()
+
+
+@pytest.mark.parametrize("keys", ["short", "c2hvcnQ=", "not base64!", ""])
+def test_a_key_that_seals_nothing_is_refused_without_being_shown(
+    keys: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMAAS_WEBHOOK_KEYS", keys)
+    sentence = refusal()
+    assert "LMAAS_WEBHOOK_KEYS=(hidden)" in sentence
+    assert "32 bytes" in sentence
+    assert not keys or keys not in sentence.replace("LMAAS_WEBHOOK_KEYS", "")
+
+
+def test_keys_and_networks_of_webhooks_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "A" * 43 + "="
+    monkeypatch.setenv("LMAAS_WEBHOOK_KEYS", f"{key},{key}")
+    monkeypatch.setenv("LMAAS_WEBHOOK_PRIVATE", "10.0.0.0/8, fd00::/8")
+    loaded = load()
+    assert [str(network) for network in loaded.webhook_networks] == ["10.0.0.0/8", "fd00::/8"]
+    assert key not in repr(loaded)

@@ -5,9 +5,10 @@ wished.
 """
 
 import json
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -15,15 +16,17 @@ from uuid import UUID
 from tokenizers import Tokenizer
 
 from jobs.errors import EngineFailed, InvalidRequest, PromptTooLong, UnsupportedParameter
+from jobs.logprobs import Likelihood, TokenLogprobs, unforetold
 from workers import exit_codes
 from workers.engines.detokenizer import Reader, Vocabulary
+from workers.engines.echo_vectors import EchoVectors
 from workers.engines.protocol import (
     Chunk,
     FinishReason,
-    Likelihood,
     Partial,
     Request,
-    TokenLogprobs,
+    Texts,
+    Work,
 )
 
 _LONGEST_NAP_S = 0.05
@@ -49,7 +52,8 @@ class EchoEngine:
     `stop` after the whole prompt or before a stop string. Each sequence gets
     `tokens_per_s` tokens a second; 0 gives all in one step. A step with
     nothing due waits for the next token, at most 50 ms. It is certain of each
-    token; what would change a model's choice has nothing to choose from. A prompt that contains
+    token; what would change a model's choice has nothing to choose from. Of
+    texts it makes vectors (`echo_vectors`). A prompt or text that contains
     `poison` ends the process in its first step, as a bug in a kernel would.
     """
 
@@ -73,6 +77,7 @@ class EchoEngine:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self._context = int(config["max_position_embeddings"])
         self._echoes: dict[UUID, _Echo] = {}
+        self._vectors = EchoVectors(tokens_per_s, clock)
 
     @property
     def slots(self) -> int:
@@ -82,14 +87,21 @@ class EchoEngine:
     @property
     def active(self) -> int:
         """Sequences added and not yet finished or removed."""
-        return len(self._echoes)
+        return len(self._echoes) + len(self._vectors)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Takes a sequence in (`protocol.Engine.add`)."""
-        if self.active >= self._slots or request.id in self._echoes:
+        taken = request.id in self._echoes or request.id in self._vectors
+        if self.active >= self._slots or taken:
             raise EngineFailed(f"no slot for sequence {request.id}")
-        if not request.prompt or request.sampling.max_tokens < 1:
-            raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
+        if isinstance(request, Texts):
+            self._vectors.add(request)
+        else:
+            self._add(request)
+
+    def _add(self, request: Request) -> None:
+        if not request.prompt or request.sampling.max_tokens < 0:
+            raise InvalidRequest("a sequence needs a prompt")
         if len(request.prompt) >= self._context:
             raise PromptTooLong(
                 f"the prompt has {len(request.prompt)} tokens; the context is {self._context}",
@@ -105,15 +117,17 @@ class EchoEngine:
 
     def remove(self, id: UUID) -> Partial | None:
         """Takes a sequence out at once (`protocol.Engine.remove`)."""
+        if self._vectors.remove(id):
+            return Partial("", 0)
         echo = self._echoes.pop(id, None)
         return None if echo is None else Partial(echo.reader.flush(), echo.told)
 
     def step(self) -> list[Chunk]:
         """Tells the tokens that are due (`protocol.Engine.step`)."""
-        if not self._echoes:
+        if not self.active:
             return []
         self._wait()
-        if self._poison and any(map(self._is_poisonous, self._echoes.values())):
+        if self._poison and any(map(self._is_poisonous, self._texts())):
             os._exit(exit_codes.ENGINE)
         now = self._clock()
         chunks = [self._tell(echo, self._due(echo, now)) for echo in self._echoes.values()]
@@ -121,18 +135,21 @@ class EchoEngine:
         for chunk in told:
             if chunk.finish_reason is not None:
                 del self._echoes[chunk.id]
-        return told
+        return told + self._vectors.tell()
+
+    def _texts(self) -> list[Sequence[int]]:
+        return [echo.request.prompt for echo in self._echoes.values()] + self._vectors.texts
 
     def _wait(self) -> None:
         if not self._tokens_per_s:
             return
-        next_s = min(e.began_s + (e.told + 1) / self._tokens_per_s for e in self._echoes.values())
-        nap_s = min(next_s - self._clock(), _LONGEST_NAP_S)
+        due = (e.began_s + (e.told + 1) / self._tokens_per_s for e in self._echoes.values())
+        nap_s = min(min(due, default=math.inf), self._vectors.next_s) - self._clock()
         if nap_s > 0:
-            self._sleep(nap_s)
+            self._sleep(min(nap_s, _LONGEST_NAP_S))
 
-    def _is_poisonous(self, echo: _Echo) -> bool:
-        return self._poison in self._tokenizer.decode(list(echo.request.prompt))
+    def _is_poisonous(self, text: Sequence[int]) -> bool:
+        return self._poison in self._tokenizer.decode(list(text))
 
     def _due(self, echo: _Echo, now: float) -> int:
         if not self._tokens_per_s:
@@ -141,7 +158,7 @@ class EchoEngine:
 
     def _tell(self, echo: _Echo, due: int) -> Chunk | None:
         """The tokens up to number `due`; `None` if they were told before."""
-        if due <= echo.told:
+        if due <= echo.told and echo.tokens:
             return None
         text, began = "", echo.told
         while echo.told < due and not echo.reader.stopped:
@@ -152,14 +169,16 @@ class EchoEngine:
             text += echo.reader.flush()
             whole = echo.told == len(echo.request.prompt)
             reason = "stop" if whole or echo.reader.stopped else "length"
-        certain = self._certain(echo, began)
-        return Chunk(echo.request.id, text, echo.told, reason, certain)
+        sampling, prompt = echo.request.sampling, echo.request.prompt
+        certain = self._certain(prompt[began : echo.told], sampling.logprobs)
+        read = () if began else self._certain(prompt, sampling.prompt_logprobs)
+        if read:
+            read = (unforetold(read[0].chosen.piece), *read[1:])
+        return Chunk(echo.request.id, text, echo.told, reason, certain, read)
 
-    def _certain(self, echo: _Echo, began: int) -> tuple[TokenLogprobs, ...]:
-        """The logprobs of the tokens told since number `began`, if wanted."""
-        wanted = echo.request.sampling.logprobs
+    def _certain(self, tokens: Sequence[int], wanted: int | None) -> tuple[TokenLogprobs, ...]:
+        """The logprobs of tokens, if they are wanted."""
         if wanted is None:
             return ()
-        tokens = echo.request.prompt[began : echo.told]
         sure = [Likelihood(self._vocabulary.bytes_of(token), 0.0) for token in tokens]
         return tuple(TokenLogprobs(own, (own,) if wanted else ()) for own in sure)

@@ -22,6 +22,16 @@ def load_engine(version: ModelVersion, settings: Settings) -> Engine:
             folder=folder,
             poison=settings.echo_poison,
         )
+    if version.engine == "encoder":
+        from workers.engines.encoder import EncoderEngine
+
+        return EncoderEngine.load(
+            folder,
+            device=device_of(version, settings),
+            dtype=settings.dtype,
+            slots=settings.slots,
+            threads=settings.threads,
+        )
     from workers.engines.lm import LmEngine
 
     return LmEngine.load(

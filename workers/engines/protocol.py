@@ -7,23 +7,26 @@ method needs a lock. Everything here is plain data: no torch type crosses it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
-from jobs.errors import LmaasError
+from jobs.errors import InvalidRequest, LmaasError
+from jobs.logprobs import TokenLogprobs
 
 FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completion tokens are chosen; `temperature` 0 is greedy.
+    """How completion tokens are chosen; `temperature` 0 is greedy. With
+    `max_tokens` 0 the prompt is read and nothing is generated.
 
     `top_k` 0, `top_p` 1 and `min_p` 0 switch their filter off. With a `seed` the
     same request gives the same completion, whatever else is in the batch.
     `logprobs` is the number of alternatives to tell with each token's logprob,
-    None for no logprobs. Penalties and `logit_bias` change the scores before
-    temperature and filters: OpenAI's two look at the completion,
+    None for no logprobs; `prompt_logprobs` is the same for the prompt's tokens, and
+    with it the token that ends the text is told too. Penalties and `logit_bias`
+    change the scores before temperature and filters: OpenAI's two look at the completion,
     `repetition_penalty` (CTRL, Keskar et al. 2019) at the prompt too.
     """
 
@@ -37,6 +40,7 @@ class Sampling:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
@@ -83,20 +87,34 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
-    """A token as its exact bytes, and the natural logarithm of its share in the
-    model's own distribution, before temperature, filters and penalties."""
+class Texts:
+    """Texts to embed, at least one, each of at least one token id. `normalize`
+    makes vectors of length 1; None leaves it to the model."""
 
-    piece: bytes
-    logprob: float
+    id: UUID
+    texts: Sequence[Sequence[int]]
+    normalize: bool | None = None
+
+
+# What an engine may be asked for: to write, or to read.
+Work = Request | Texts
+_Kind = TypeVar("_Kind", Request, Texts)
+
+
+def only(kind: type[_Kind], work: Work) -> _Kind:
+    """The work, for an engine that does this kind alone; raises `InvalidRequest`
+    for another (the router lets none through)."""
+    if isinstance(work, kind):
+        return work
+    raise InvalidRequest("the model's engine does not do this task", param="task")
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprobs:
-    """A token of a completion, and the likeliest at its place, best first."""
+class Vector:
+    """The embedding of text number `number`, as little-endian 32-bit floats."""
 
-    chosen: Likelihood
-    top: tuple[Likelihood, ...] = ()
+    number: int
+    values: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,9 @@ class Chunk:
     set on the last chunk of a sequence, which has left the batch by then, or
     else `error` if it could not go on. `logprobs` are those of this step's
     tokens, if they were asked for; the token that ends a text has none.
+    `prompt_logprobs`, if they were asked for, come whole with the first chunk;
+    the first is `jobs.logprobs.unforetold`.
+    `vectors` are those of the texts that were read in this step.
     """
 
     id: UUID
@@ -116,7 +137,9 @@ class Chunk:
     completion_tokens: int
     finish_reason: FinishReason | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
     error: LmaasError | None = None
+    vectors: tuple[Vector, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +153,13 @@ class Partial:
 
 class Engine(Protocol):
     """A loaded model and its continuous batch (Orca, OSDI 2022: sequences
-    join and leave between two steps)."""
+    join and leave between two steps). The texts of one `Texts` count as one."""
 
     @property
     def slots(self) -> int:
         """The most sequences that may be added and not yet finished."""
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Takes a sequence in; it joins the batch at the next step, or as
         soon as the KV cache has room for it.
 
@@ -150,7 +173,8 @@ class Engine(Protocol):
 
     def step(self) -> list[Chunk]:
         """Runs one bounded step (a decode of all, and prefill up to a token
-        cap); returns one chunk for each sequence that gained a token."""
+        cap, or a batch of texts); returns one chunk for each sequence that gained
+        by it or ended."""
 
     @property
     def active(self) -> int:

@@ -1,7 +1,7 @@
-"""Task types: how a job's input becomes an engine request.
+"""Task types: how a job's input becomes what an engine is asked for.
 
-One module for each type, one row here; the input's schema stands in
-`jobs.spec`.
+One module for each type, one row here: in `PROMPTS` for what writes, in `TEXTS`
+for what reads. The input's schema stands in `jobs.spec`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,14 +10,16 @@ from typing import Any
 from jobs.errors import UnknownTask
 from jobs.spec import Task
 from models_store.prompt import PromptRenderer
-from workers.tasks import chat, generate
+from workers.tasks import chat, embed, generate
 
 Tokenize = Callable[[PromptRenderer, Mapping[str, Any]], list[int]]
+TokenizeAll = Callable[[PromptRenderer, Mapping[str, Any]], list[list[int]]]
 
 PROMPTS: dict[str, Tokenize] = {
     Task.GENERATE: generate.prompt_tokens,
     Task.CHAT: chat.prompt_tokens,
 }
+TEXTS: dict[str, TokenizeAll] = {Task.EMBED: embed.texts}
 
 
 def prompt_tokens(task: str, renderer: PromptRenderer, job_input: Mapping[str, Any]) -> list[int]:

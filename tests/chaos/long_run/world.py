@@ -13,7 +13,7 @@ import psutil
 from redis import Redis
 from sqlalchemy import Engine, create_engine
 
-from jobs import keys, leases
+from jobs import keys, leases, tenants
 from jobs.database import open_engine
 from jobs.errors import DatabaseUnavailable
 from jobs.keys import Scope
@@ -98,7 +98,7 @@ class World:
 
     def client(self, tenant: str) -> LoggedClient:
         """A client with a key of that tenant."""
-        tenant_id = keys.ensure_tenant(self.engine, tenant)
+        tenant_id = tenants.ensure(self.engine, tenant)
         _, secret = keys.create(self.engine, tenant_id, "chaos", list(Scope))
         http = httpx.Client(
             base_url=self.stack.http.base_url,

@@ -1,6 +1,7 @@
 """One step's work as flat tensors: every token of every sequence in one row."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 
@@ -13,6 +14,16 @@ from workers.engines.lm.sequence import Sequence
 # library has not met costs it some milliseconds, and padding rows cost as much
 # as real ones. 4 was faster than 8 and 16.
 _ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The next `tokens` of a prompt whose logprobs are wanted: what the rows
+    from `row` on, one for each, are to foretell."""
+
+    sequence: Sequence
+    row: int
+    tokens: list[int]
 
 
 class PoolRows:
@@ -66,12 +77,15 @@ class Batch:
     """Rows of one forward pass, pool by pool, then padding.
 
     `ids` and `positions` are [1, rows]; `wanted` holds the rows that need
-    logits, of which the first `len(sequences)` count.
+    logits: first one for each of `sequences`, then those of `scored`. `read` are
+    sequences that end with their prompt, because nothing is to be generated.
     """
 
     def __init__(self, cache: KvCache, prompts: Iterable[tuple[Sequence, int]]) -> None:
         self.pools: list[PoolRows] = []
         self.sequences: list[Sequence] = []
+        self.scored: list[Scored] = []
+        self.read: list[Sequence] = []
         self._ids: list[int] = []
         self._wanted: list[int] = []
         self._rotations: dict[int, tuple[object, torch.Tensor, torch.Tensor]] = {}
@@ -90,9 +104,15 @@ class Batch:
             if sequence.decoding:
                 self._want(sequence, row)
         for part in rows.parts:
-            self._ids += part.sequence.request.prompt[part.start : part.end]
-            if part.completes:
-                self._want(part.sequence, len(self._ids) - 1)
+            sequence, prompt = part.sequence, part.sequence.request.prompt
+            if sequence.scores:
+                following = list(prompt[part.start + 1 : part.end + 1])
+                self.scored.append(Scored(sequence, len(self._ids), following))
+            self._ids += prompt[part.start : part.end]
+            if part.completes and sequence.limit:
+                self._want(sequence, len(self._ids) - 1)
+            elif part.completes:
+                self.read.append(sequence)
         if rows.positions:
             self.pools.append(rows)
 
@@ -105,8 +125,11 @@ class Batch:
         padding = [0] * _padding(len(self._ids))
         self.ids = torch.tensor([self._ids + padding], device=device)
         self.positions = torch.tensor([positions + padding], device=device)
-        repeated = [0] * _padding(len(self._wanted))
-        self.wanted = torch.tensor(self._wanted + repeated, device=device)
+        wanted = list(self._wanted)
+        for scored in self.scored:
+            wanted += range(scored.row, scored.row + len(scored.tokens))
+        repeated = [0] * _padding(len(wanted))
+        self.wanted = torch.tensor(wanted + repeated, device=device)
 
     def rotation(
         self, embeddings: tuple[torch.Tensor, torch.Tensor]

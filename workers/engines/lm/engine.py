@@ -6,20 +6,24 @@ from uuid import UUID
 
 import torch
 
-from jobs.errors import EngineFailed, FormNotFollowed, InvalidRequest, PromptTooLong
+from jobs.errors import EngineFailed, FormNotFollowed
+from jobs.logprobs import TokenLogprobs, unforetold
+from workers.engines import devices
 from workers.engines.detokenizer import Reader
-from workers.engines.lm import device as devices
+from workers.engines.lm import admission
 from workers.engines.lm.batch import Batch
 from workers.engines.lm.cache import KvCache
 from workers.engines.lm.loading import LoadedModel, load
-from workers.engines.lm.logprobs import logprobs
+from workers.engines.lm.logprobs import logprobs, score
 from workers.engines.lm.sampler import choose
 from workers.engines.lm.scheduler import Scheduler
 from workers.engines.lm.sequence import Sequence
 from workers.engines.lm.shaping import shaping_of
-from workers.engines.protocol import Chunk, FinishReason, Partial, Request, TokenLogprobs
+from workers.engines.protocol import Chunk, FinishReason, Partial, Request, Work, only
 
 PROMPT_TOKENS_PER_STEP = 512
+# Of these, those whose logprobs are wanted: each needs a row of the vocabulary's width.
+SCORED_TOKENS_PER_STEP = 128
 # The rest is for activations and for what else runs on the machine.
 _CACHE_SHARE = 0.35
 
@@ -44,7 +48,7 @@ class LmEngine:
         free = int(devices.free_bytes(model.shape.device) * _CACHE_SHARE)
         cache = KvCache(model.shape, kv_tokens or free // model.shape.token_bytes, model.context)
         self._cache = cache
-        self._scheduler = Scheduler(cache, prompt_tokens_per_step)
+        self._scheduler = Scheduler(cache, prompt_tokens_per_step, SCORED_TOKENS_PER_STEP)
 
     @classmethod
     def load(
@@ -83,14 +87,15 @@ class LmEngine:
         """Tokens that the cache has memory for now."""
         return self._cache.allocated_tokens
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Work) -> None:
         """Takes a sequence in (`protocol.Engine.add`)."""
+        request = only(Request, request)
         if self.active >= self._slots:
             raise EngineFailed(f"all {self._slots} slots are taken")
         if request.id in self._scheduler:
             raise EngineFailed(f"sequence {request.id} is in the batch already")
-        self._check_ids(request)
-        limit = self._check_fits(request)
+        admission.check_ids(request, self._model.network.config.vocab_size)
+        limit = admission.limit(request, self._model.context, self._cache)
         self._scheduler.add(self._sequence(request, limit))
 
     def _sequence(self, request: Request, limit: int) -> Sequence:
@@ -101,13 +106,17 @@ class LmEngine:
         return Sequence(
             request=request,
             limit=limit,
-            reserved=self._cache.cost(len(request.prompt) + limit),
+            reserved=admission.cost(request, limit, self._cache),
             reader=Reader(self._model.vocabulary, sampling.stop),
             random=random.Random(sampling.seed),
             ends=ends,
             shaping=shaping_of(request, generated, self._model.ends),
             generated=generated,
+            prompt_logprobs=[] if sampling.prompt_logprobs is None else [self._first(request)],
         )
+
+    def _first(self, request: Request) -> TokenLogprobs:
+        return unforetold(self._model.vocabulary.bytes_of(request.prompt[0]))
 
     @torch.inference_mode()
     def remove(self, id: UUID) -> Partial | None:
@@ -125,15 +134,26 @@ class LmEngine:
             return []
         logits = self._run(batch)
         batch.done()
-        if not batch.sequences:
-            return []
-        logits, sequences = logits[: len(batch.sequences)], batch.sequences
+        if batch.scored:
+            score(logits[len(batch.sequences) :], batch.scored, self._model.vocabulary)
+        chunks = [self._end_unwritten(sequence) for sequence in batch.read]
+        if batch.sequences:
+            chunks += self._generate(logits[: len(batch.sequences)], batch.sequences)
+        return chunks
+
+    def _generate(self, logits: torch.Tensor, sequences: list[Sequence]) -> list[Chunk]:
         tokens = choose(logits, sequences)
         chances = logprobs(logits, sequences, tokens, self._model.vocabulary)
         return [
             self._advance(sequence, tokens[row], chances.get(row))
             for row, sequence in enumerate(sequences)
         ]
+
+    def _end_unwritten(self, sequence: Sequence) -> Chunk:
+        """Ends a sequence that was only to be read."""
+        self._scheduler.remove(sequence.request.id)
+        told = sequence.prompt_logprobs
+        return Chunk(sequence.request.id, "", 0, "length", prompt_logprobs=told)
 
     def _run(self, batch: Batch) -> torch.Tensor:
         answer = self._model.network(
@@ -169,8 +189,9 @@ class LmEngine:
             text += sequence.reader.flush()
             # The end of the text may complete a stop string.
             reason = "stop" if sequence.reader.stopped else reason
-        told = () if chances is None or ended else (chances,)
-        return Chunk(sequence.request.id, text, len(sequence.generated), reason, told)
+        told = () if chances is None or (ended and not sequence.scores) else (chances,)
+        read = sequence.prompt_logprobs if len(sequence.generated) == 1 else ()
+        return Chunk(sequence.request.id, text, len(sequence.generated), reason, told, read)
 
     def _give_up(self, sequence: Sequence, why: str) -> Chunk:
         """Ends a sequence whose grammar can be followed no further."""
@@ -180,31 +201,3 @@ class LmEngine:
         )
         tokens = len(sequence.generated)
         return Chunk(sequence.request.id, "", tokens, error=error)
-
-    def _check_ids(self, request: Request) -> None:
-        vocabulary = self._model.network.config.vocab_size
-        if not request.prompt or request.sampling.max_tokens < 1:
-            raise InvalidRequest("a sequence needs a prompt and at least one token to generate")
-        if min(request.prompt) < 0 or max(request.prompt) >= vocabulary:
-            raise InvalidRequest(f"the prompt has token ids outside 0..{vocabulary - 1}")
-        sampling = request.sampling
-        if max((*sampling.logit_bias, *sampling.stop_token_ids), default=0) >= vocabulary:
-            raise InvalidRequest(
-                f"logit_bias or stop_token_ids name ids outside 0..{vocabulary - 1}"
-            )
-
-    def _check_fits(self, request: Request) -> int:
-        """The most completion tokens this request can get."""
-        prompt, context = len(request.prompt), self._model.context
-        if prompt >= context:
-            raise PromptTooLong(
-                f"the prompt has {prompt} tokens; the model's context is {context}", param="prompt"
-            )
-        limit = min(request.sampling.max_tokens, context - prompt)
-        if self._cache.cost(prompt + limit) > self._cache.budget_tokens:
-            raise PromptTooLong(
-                f"{prompt} prompt and {limit} completion tokens do not fit this worker's KV cache"
-                f" of {self._cache.budget_tokens} tokens",
-                param="prompt",
-            )
-        return limit

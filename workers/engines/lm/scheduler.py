@@ -13,12 +13,14 @@ class Scheduler:
 
     Every decoding sequence takes part in every step; prompts share at most
     `prompt_tokens` rows of a step, so that a long prompt does not hold up the
-    others for longer than that.
+    others for longer than that. At most `scored_tokens` of these are of prompts
+    whose logprobs are wanted: each takes scores for the whole vocabulary.
     """
 
-    def __init__(self, cache: KvCache, prompt_tokens: int) -> None:
+    def __init__(self, cache: KvCache, prompt_tokens: int, scored_tokens: int) -> None:
         self._cache = cache
         self._prompt_tokens = prompt_tokens
+        self._scored_tokens = scored_tokens
         self._waiting: deque[Sequence] = deque()
         self._running: dict[UUID, Sequence] = {}
 
@@ -46,19 +48,29 @@ class Scheduler:
 
     def prompts(self) -> list[tuple[Sequence, int]]:
         """The prompts of this step, each with its number of tokens."""
-        left = self._prompt_tokens
-        parts: list[tuple[Sequence, int]] = []
+        left = _Left(self._prompt_tokens, self._scored_tokens)
         for sequence in self._running.values():
-            left -= self._part(sequence, left, parts)
-        while left and self._waiting and self._cache.enter(self._waiting[0]):
+            left.take(sequence)
+        while left.tokens and self._waiting and self._cache.enter(self._waiting[0]):
             sequence = self._waiting.popleft()
             self._running[sequence.request.id] = sequence
-            left -= self._part(sequence, left, parts)
-        return parts
+            left.take(sequence)
+        return left.parts
 
-    @staticmethod
-    def _part(sequence: Sequence, left: int, parts: list[tuple[Sequence, int]]) -> int:
-        tokens = min(sequence.prompt_left, left)
+
+class _Left:
+    """What is left of one step's prompt tokens, and who took the others."""
+
+    def __init__(self, tokens: int, scored: int) -> None:
+        self.tokens = tokens
+        self._scored = scored
+        self.parts: list[tuple[Sequence, int]] = []
+
+    def take(self, sequence: Sequence) -> None:
+        tokens = min(sequence.prompt_left, self.tokens)
+        if sequence.scores:
+            tokens = min(tokens, self._scored)
+            self._scored -= tokens
         if tokens:
-            parts.append((sequence, tokens))
-        return tokens
+            self.tokens -= tokens
+            self.parts.append((sequence, tokens))

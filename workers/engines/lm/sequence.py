@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
+from jobs.logprobs import TokenLogprobs
 from workers.engines.detokenizer import Reader
 from workers.engines.lm.shaping import Shaping
 from workers.engines.protocol import Request
@@ -17,7 +18,8 @@ class Sequence:
     `limit` is the most completion tokens it may get; `reserved` is its share
     of the cache budget, in tokens. `random` is its own, so that its draws do
     not depend on its neighbours. `ends` are the ids that end it; `shaping` is
-    there if its scores are changed before a token is chosen.
+    there if its scores are changed before a token is chosen; `prompt_logprobs`
+    grow with its prompt, if they were asked for.
     """
 
     request: Request
@@ -31,11 +33,17 @@ class Sequence:
     cached: int = 0
     length: int = 0
     slot: int = -1
+    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
 
     @property
     def prompt_left(self) -> int:
         """Prompt tokens that are not in the cache yet."""
         return max(0, len(self.request.prompt) - self.cached)
+
+    @property
+    def scores(self) -> bool:
+        """Whether its prompt's logprobs are wanted."""
+        return self.request.sampling.prompt_logprobs is not None
 
     @property
     def decoding(self) -> bool:
