@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 
+from files_store.contents import open_contents
 from jobs.errors import BadSettings
 from jobs.settings import load
 
@@ -11,7 +12,7 @@ from jobs.settings import load
 def main() -> None:
     """Replaces this process; a bad setting stops it with a sentence."""
     try:
-        load()
+        open_contents(load())  # a bad LMAAS_FILES stops the start
     except BadSettings as error:
         sys.exit(f"web does not start: {error.message}")
     # A fresh folder: counters of processes that are gone must not be added up.

@@ -5,7 +5,7 @@ ever in memory than a buffer, however large the file.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import IO, Any, cast
@@ -39,15 +39,25 @@ class Transfers:
         time limit. Raises `TooManyTransfers`."""
         if not self._room.acquire(blocking=False):
             raise TooManyTransfers("too many files are on their way here; try again soon")
-        socket = environ.get("gunicorn.socket")
         try:
-            if socket is not None:
-                socket.settimeout(_PATIENCE_S)
-            yield
+            with _patience(environ.get("gunicorn.socket")):
+                yield
         finally:
-            if socket is not None:
-                socket.settimeout(None)
             self._room.release()
+
+
+@contextmanager
+def _patience(socket: Any) -> Iterator[None]:
+    """Sockets of gunicorn wait for ever; there is none in tests without a server."""
+    if socket is None:
+        yield
+        return
+    try:
+        socket.settimeout(_PATIENCE_S)
+        yield
+    finally:
+        with suppress(OSError):  # closed meanwhile
+            socket.settimeout(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Plain:
     def run(self, some: Sequence[str], at_once: int) -> None:
         """Vectors of all, in batches as the texts come."""
         for begin in range(0, len(some), at_once):
-            tokens = [self._renderer.read(text) for text in some[begin : begin + at_once]]
+            tokens = [self._renderer.tokens(text) for text in some[begin : begin + at_once]]
             longest = max(map(len, tokens))
             ids = torch.tensor([row + [0] * (longest - len(row)) for row in tokens])
             mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens])
@@ -61,7 +61,7 @@ class Plain:
 def engine_run(engine: EncoderEngine, renderer: PromptRenderer, some: Sequence[str]) -> None:
     """Vectors of all, as jobs of 16 texts each."""
     for begin in range(0, len(some), 16):
-        engine.add(Texts(new_id(), [renderer.read(text) for text in some[begin : begin + 16]]))
+        engine.add(Texts(new_id(), [renderer.tokens(text) for text in some[begin : begin + 16]]))
     while engine.active:
         engine.step()
 

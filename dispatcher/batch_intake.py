@@ -61,11 +61,18 @@ class BatchIntake:
             pause_s = float(error.retry_after_s)
         except (FileGone, FileLost, UnknownFile) as error:
             self._fail(batch, error.code, error.message)
-        except StorageUnavailable as error:
-            log.warning("batch %s is read later: %s", batch.id, error.message)
+        except (StorageUnavailable, OSError) as error:
             pause_s = _STORAGE_PAUSE_S
+            self._put_off(batch, type(error).__name__)
         lifecycle.let_go(self._engine, batch, pause_s)
         return MORE
+
+    def _put_off(self, batch: HeldBatch, why: str) -> None:
+        """The storage does not answer: another time, as long as the window lasts."""
+        log.warning("the file of batch %s is read later: %s", batch.id, why)
+        if lifecycle.standing(self._engine, batch, []).over:
+            self._fail(batch, StorageUnavailable.code, "the storage for files did not answer "
+                       "before the window was over")  # fmt: skip
 
     def _fail(self, batch: HeldBatch, code: str, message: str) -> None:
         log.info("the file of batch %s is of no use: %s", batch.id, code)

@@ -58,6 +58,7 @@ def main() -> None:
     """Runs until SIGTERM; a missing Postgres is waited for."""
     try:
         settings = load()
+        open_contents(settings)  # a bad LMAAS_FILES stops the start
     except BadSettings as error:
         sys.exit(f"housekeeper does not start: {error.message}")
     logs.configure(settings, "housekeeper")

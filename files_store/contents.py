@@ -119,10 +119,16 @@ class _LocalSink:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._path.parent.mkdir(exist_ok=True)
+            self._make_folder()
             reach("files.renaming")
             self._half.rename(self._path)
             _sync(self._path.parent)
+
+    def _make_folder(self) -> None:
+        folder = self._path.parent
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            _sync(folder.parent)
 
     def discard(self) -> None:
         with suppress(OSError):  # a full disk is met again by what is still buffered

@@ -92,6 +92,8 @@ class Job:
     error: JobError | None
     timings: Timings
     batch: str | None = None
+    # Since then metadata, result and error message are gone; in lists alone.
+    erased_at: datetime | None = None
 
     @property
     def ended(self) -> bool:

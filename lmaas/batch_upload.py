@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, BinaryIO, cast
 
 from lmaas.errors import BadUsage
 from lmaas.files import Files
@@ -17,13 +17,13 @@ _PIECE_BYTES = 1 << 20
 
 def upload(
     transport: Transport,
-    source: str | Path | IO[bytes] | Iterable[Mapping[str, Any]],
+    source: str | Path | BinaryIO | Iterable[Mapping[str, Any]],
     endpoint: str,
     key: str,
 ) -> str:
     """Uploads a file or lines; the id of the file that a batch may name."""
     if hasattr(source, "read"):
-        return send(transport, cast(IO[bytes], source), "lines.jsonl", key)
+        return send(transport, cast(BinaryIO, source), "lines.jsonl", key)
     if isinstance(source, str | Path):
         path = Path(source)
         if not path.is_file():
@@ -41,7 +41,7 @@ def requests(lines: Iterable[Mapping[str, Any]], endpoint: str) -> Iterator[Mapp
 
 
 @contextmanager
-def spooled(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[IO[bytes], str]]:
+def spooled(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[BinaryIO, str]]:
     """The lines in a temporary file, at its beginning, and the sha256 of all of them."""
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as file:
@@ -53,7 +53,7 @@ def spooled(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[IO[bytes], str
         yield file, digest.hexdigest()
 
 
-def digest_of(file: IO[bytes]) -> str:
+def digest_of(file: BinaryIO) -> str:
     """The sha256 of an open file, which stands at its beginning again afterwards."""
     digest = hashlib.sha256()
     while piece := file.read(_PIECE_BYTES):
@@ -62,7 +62,7 @@ def digest_of(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def send(transport: Transport, file: IO[bytes], name: str, key: str) -> str:
+def send(transport: Transport, file: BinaryIO, name: str, key: str) -> str:
     """Sends an open file; the same key means the same file, however often it is sent."""
     made = Files(transport).put(file, filename=name, idempotency_key=f"{key}-file")
     return made.id

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from lmaas.batch_answers import Batch, BatchLine, Progress, read_batch, read_line
@@ -20,7 +20,7 @@ _SOONEST_S, _LATEST_S = 0.2, 2.0
 _MOST_APPENDED_BYTES, _MOST_APPENDED = 900_000, 1_000
 
 Line = Mapping[str, Any]
-Source = str | Path | IO[bytes] | Iterable[Line]
+Source = str | Path | BinaryIO | Iterable[Line]
 
 
 class Batches:

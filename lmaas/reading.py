@@ -85,6 +85,7 @@ def read_job(body: Mapping[str, Any]) -> Job:
             finished_at=read_time(timings.get("finished_at")),
         ),
         batch=body.get("batch"),
+        erased_at=read_time(body.get("erased_at")),
     )
 
 

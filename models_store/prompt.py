@@ -123,7 +123,7 @@ class PromptRenderer:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return text.replace("\x00", "\ufffd")
 
-    def read(self, item: str | Sequence[int]) -> list[int]:
+    def tokens(self, item: str | Sequence[int]) -> list[int]:
         """Token ids of a text to be read, with what the model expects around it; a
         list of token ids is taken as it stands.
 

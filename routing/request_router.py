@@ -15,14 +15,12 @@ from sqlalchemy import Engine
 
 from jobs.database import transact
 from jobs.envelopes import NewJob, Times
-from jobs.errors import InvalidRequest, PromptTooLong, UnknownTask, UnsupportedParameter
+from jobs.errors import InvalidRequest, UnknownTask, UnsupportedParameter
 from jobs.ids import new_id
 from jobs.keys import Principal
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import (
-    MAX_COMPLETION_TOKENS,
-    MAX_LOGPROBS,
     TASK_INPUTS,
     TASK_PARAMETERS,
     Parameters,
@@ -33,7 +31,7 @@ from jobs.spec import (
 from jobs.webhooks.urls import Rules, of_job
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
-from routing import texts
+from routing import sizes, texts
 
 # A moved alias is followed after this long, in exchange for not asking
 # Postgres with every request.
@@ -80,7 +78,7 @@ class RequestRouter:
         self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
-        parameters, all_tokens = _fit(task, request.parameters, prompt_tokens, version)
+        parameters, all_tokens = sizes.fit(task, request.parameters, prompt_tokens, version)
         return NewJob(
             id=new_id(),
             tenant_id=asking.tenant_id,
@@ -195,41 +193,3 @@ def _times(request: Submit, max_tokens: int) -> Times:
         deadline=request.deadline,
         estimate_s=max_tokens * GUESSED_TOKEN_S,
     )
-
-
-def _fit(
-    task: Task, parameters: Parameters, prompt_tokens: int, version: ModelVersion
-) -> tuple[dict[str, Any], int]:
-    """The parameters, with a `max_tokens` that was not asked for cut to what fits,
-    and the most tokens that are written."""
-    if task is Task.EMBED:
-        return parameters.model_dump(exclude_defaults=True), 0
-    if prompt_tokens == 0:
-        raise InvalidRequest("the prompt is empty once it is tokenized", param="input")
-    room = version.context_length - prompt_tokens
-    most = MAX_COMPLETION_TOKENS if parameters.max_tokens is None else parameters.max_tokens
-    asked = "max_tokens" in parameters.model_fields_set and parameters.max_tokens is not None
-    if room < 1 or (asked and most > room):
-        wanted = f" and {most:,} of completion" if asked else ""
-        raise PromptTooLong(
-            f"{prompt_tokens:,} tokens of prompt{wanted} do not fit the "
-            f"{version.context_length:,} tokens of {version.reference}",
-            param="parameters.max_tokens" if room >= 1 else "input",
-        )
-    # Defaults never change; a row of the queue is read and written often.
-    values = parameters.model_dump(exclude_defaults=True)
-    values["max_tokens"] = min(most, room)
-    _check_logprobs(parameters, values["max_tokens"], prompt_tokens)
-    return values, values["max_tokens"] * parameters.n
-
-
-def _check_logprobs(parameters: Parameters, max_tokens: int, prompt_tokens: int) -> None:
-    told = max_tokens * parameters.n * (1 + parameters.top_logprobs) if parameters.logprobs else 0
-    read = parameters.prompt_logprobs
-    told += 0 if read is None else prompt_tokens * (1 + read)
-    if told > MAX_LOGPROBS:
-        raise InvalidRequest(
-            f"max_tokens, n, top_logprobs and prompt_logprobs ask for up to {told:,} logprobs, "
-            f"and a result holds {MAX_LOGPROBS:,}; ask for less",
-            param="parameters.logprobs" if parameters.logprobs else "parameters.prompt_logprobs",
-        )

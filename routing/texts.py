@@ -18,7 +18,7 @@ def count(
     for number, item in enumerate(items):
         where = f"input.input.{number}"
         try:
-            tokens = len(renderer.read(item))
+            tokens = len(renderer.tokens(item))
         except LmaasError as error:
             error.param = where
             raise

@@ -8,6 +8,7 @@ from lmaas.cli.batch_commands import batch
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.embed_command import embed
+from lmaas.cli.erase_command import erase
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -32,7 +33,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel,
+    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, erase,
     batch, files, dead, models, keys, usage, audit, webhooks,
 ):  # fmt: skip
     cli.add_command(command)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -63,7 +63,7 @@ class Source:
         return self.recipe.id_column if self.recipe else "custom_id"
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[IO[bytes], str]]:
+    def opened(self) -> Iterator[tuple[BinaryIO, str]]:
         """The request lines as an open file, and the sha256 of what they say."""
         if self.recipe is None or self._table is None:
             with self.path.open("rb") as file:

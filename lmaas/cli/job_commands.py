@@ -183,7 +183,7 @@ def ls(
     rows = [
         (
             job.id,
-            job.status,
+            job.status if job.erased_at is None else f"{job.status}, erased",
             job.task,
             job.model,
             ago(job.timings.queued_at),

@@ -10,8 +10,9 @@ from typing import Any
 
 from jobs.job_views import JobView
 from jobs.spec import Submit
-from routing.openai import submits
+from routing.openai import embedding_shapes, submits
 from routing.openai.completion_shapes import ChatShape, TextShape, whole
+from routing.openai.embedding_requests import EmbeddingRequest
 from routing.openai.fields import UNSUPPORTED_PARAMETER, UNSUPPORTED_VALUE
 from routing.openai.requests import ChatRequest, CompletionRequest
 from routing.openai.response_requests import ResponseRequest
@@ -99,8 +100,19 @@ def _response_answer(view: JobView, kept: Asked | None, _: str | None) -> dict[s
     return response(view, kept or {})
 
 
+def _embedding(body: bytes) -> Wanted:
+    asks = EmbeddingRequest.model_validate_json(body)
+    kept = {"route": "embeddings", "store": False, "encoding_format": asks.encoding_format}
+    return Wanted(submits.of_embedding(asks), submits.embedding_names(asks), kept)
+
+
+def _embedding_answer(view: JobView, kept: Asked | None, _: str | None) -> dict[str, Any]:
+    return embedding_shapes.of_view(view, (kept or {}).get("encoding_format", "float"))
+
+
 ENDPOINTS: dict[str, Endpoint] = {
     "/v1/chat/completions": Endpoint(_chat, _chat_answer),
     "/v1/completions": Endpoint(_completion, _completion_answer),
     "/v1/responses": Endpoint(_response, _response_answer),
+    "/v1/embeddings": Endpoint(_embedding, _embedding_answer),
 }

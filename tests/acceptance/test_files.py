@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import io
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from jobs.settings import Settings
 from lmaas import Client, RequestRefused
 from lmaas.cli import main
 from lmaas.files import File
-from tests.conditions import eventually
+from tests.conditions import ROOT, eventually
 from tests.integration.job_samples import rows
 from tests.stack import Stack
 
@@ -206,3 +208,14 @@ def test_the_housekeeper_takes_away_what_has_expired(stack: Stack, client: OpenA
     stack.start("housekeeper")
     eventually(lambda: stored(stack) == [], what="the expired file's bytes are gone")
     engine.dispose()
+
+
+def test_a_storage_that_nobody_can_speak_to_stops_the_start_with_a_sentence(stack: Stack) -> None:
+    for module in ("api", "dispatcher.housekeeper"):
+        done = subprocess.run(
+            [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, timeout=60,
+            env=stack.environment | {"LMAAS_FILES": "s4://bucket"}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "does not start: LMAAS_FILES is not usable" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -35,8 +35,8 @@ class Job:
     finish_reason: str | None
     error_code: str | None
     replay_of: UUID | None
-    batch_id: UUID | None = None
     has_webhook: bool = False
+    batch_id: UUID | None = None
     prompt_tokens: int = 0
 
 
@@ -161,7 +161,7 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id, has_webhook, "
+        "completion_tokens, finish_reason, error_code, replay_of, has_webhook, batch_id, "
         "prompt_tokens "
         "FROM jobs ORDER BY id",
     )

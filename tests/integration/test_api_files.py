@@ -292,6 +292,21 @@ def test_a_file_expires_when_it_was_told_to(door: FrontDoor) -> None:
     assert file.id not in {f.id for f in read(door.get("/v1/files"), FileList).data}
 
 
+def test_the_openapi_document_tells_what_the_forms_are(door: FrontDoor) -> None:
+    document = door.get("/openapi/openapi.json").get_json()
+    for path, form, field in (
+        ("/v1/files", "FileForm", "file"),
+        ("/v1/uploads/{upload_id}/parts", "PartForm", "data"),
+    ):
+        body = document["paths"][path]["post"]["requestBody"]
+        assert body["required"]
+        assert body["content"]["multipart/form-data"]["schema"]["$ref"].endswith(f"/{form}")
+        field_schema = document["components"]["schemas"][form]["properties"][field]
+        assert field_schema["format"] == "binary"
+    content = document["paths"]["/v1/files/{file_id}/content"]["get"]["responses"]["200"]
+    assert set(content["content"]) == {"application/octet-stream"}
+
+
 def test_with_every_place_taken_more_files_are_told_to_come_later(door: FrontDoor) -> None:
     most = door.services.settings.max_transfers
     taken = [door.services.transfers.one({}) for _ in range(most)]

@@ -336,7 +336,23 @@ def test_jobs_run_while_the_rest_of_the_file_is_read(bench: BatchBench) -> None:
     assert ids(output) == [f"c{n}" for n in range(1_100)]
 
 
-def test_an_answer_lost_on_the_way_adds_no_line_twice(bench: BatchBench) -> None:
+def test_a_chunk_whose_answer_was_lost_on_the_way_is_not_added_again(
+    bench: BatchBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bench.create(bench.file(chat_line(f"c{n}") for n in range(700)))
+    submit = TaskManager.submit_many
+
+    def twice(*arguments: Any) -> bool:  # as `jobs.database` does with a lost connection
+        return submit(*arguments) and submit(*arguments)
+
+    monkeypatch.setattr(TaskManager, "submit_many", twice)
+    bench.take_in()
+    assert bench.view(name).counts.queued == 700
+    output, _ = bench.done(name)
+    assert ids(output) == [f"c{n}" for n in range(700)]
+
+
+def test_another_housekeeper_goes_on_where_the_last_chunk_ended(bench: BatchBench) -> None:
     name = bench.create(bench.file(chat_line(f"c{n}") for n in range(1_100)))
     bench.intake.piece(StopAfter(1_101))
     rows(bench.engine, "UPDATE batches SET taken_by = NULL, taken_until = NULL RETURNING id")
@@ -556,3 +572,28 @@ def test_an_answer_that_was_erased_before_the_files_were_written_says_so(
     assert (first["custom_id"], first["response"]["status_code"]) == ("kept", 200)
     assert (second["custom_id"], second["response"]["status_code"]) == ("erased", 410)
     assert line_code(second) == "job_erased"
+
+
+def test_a_storage_that_does_not_answer_is_asked_again_until_the_window_is_over(
+    bench: BatchBench,
+) -> None:
+    name = bench.create(bench.file(chat_line(f"c{n}") for n in range(600)))
+    bench.intake.piece(StopAfter(601))
+    root = bench.door.services.settings.store / "files"
+    away = root.rename(root.with_name("elsewhere"))
+    root.touch()  # a file where a folder should be: not "not found"
+    try:
+        bench.take_in()
+        assert bench.view(name).counts.unread == 100
+        over(bench, name)
+        rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")
+        bench.take_in()
+    finally:
+        root.unlink()
+        away.rename(root)
+    bench.door.manager.expire()
+    rows(bench.engine, "UPDATE batches SET taken_until = NULL RETURNING id")
+    bench.finish()
+    told = bench.answer(name)
+    assert (told["status"], told["errors"]["data"][0]["code"]) == ("failed", "storage_unavailable")
+    assert told["request_counts"] == {"total": 500, "completed": 0, "failed": 500}

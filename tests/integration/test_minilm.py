@@ -31,7 +31,7 @@ def vectors(minilm_folder: Path) -> torch.Tensor:
     """Of all texts, in batches of whatever the engine makes of them."""
     engine = EncoderEngine.load(minilm_folder, device="cpu", dtype="auto", slots=2, threads=0)
     renderer = PromptRenderer.load(minilm_folder)
-    engine.add(Texts(uuid4(), [renderer.read(text) for text in TEXTS]))
+    engine.add(Texts(uuid4(), [renderer.tokens(text) for text in TEXTS]))
     found: dict[int, tuple[float, ...]] = {}
     while engine.active:
         for chunk in engine.step():

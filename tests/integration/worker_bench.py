@@ -41,8 +41,8 @@ class SlowRenderer(PromptRenderer):
         self.go_on.wait(timeout=20)
         return self._real.encode(text, special=special)
 
-    def read(self, item: str | Sequence[int]) -> list[int]:
-        return self._real.read(item)
+    def tokens(self, item: str | Sequence[int]) -> list[int]:
+        return self._real.tokens(item)
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -29,6 +29,8 @@ _WIRE = "tests/integration/test_safe_connection.py"
 _OUTBOX = "tests/integration/test_webhook_outbox.py"
 _HOOKS = "tests/integration/test_webhook_delivery.py"
 
+_BATCHES = "tests/integration/test_batches.py"
+
 _STATEMENTS = "jobs/statements.py"
 _WORKER_STATEMENTS = "jobs/worker_statements.py"
 
@@ -475,6 +477,28 @@ LIVE_BATCHES = (
     ),
 )  # fmt: skip
 
+BATCHES = (
+    Mutant(
+        "batch-hold", "lines are added only by who holds their batch",
+        "jobs/batches/line_statements.py",
+        "WHERE {MINE} AND status = :status", "WHERE id = :id AND status = :status",
+        (f"{_BATCHES}::test_a_housekeeper_that_lost_its_batch_adds_nothing",),
+    ),
+    Mutant(
+        "batch-read", "a batch is not over while lines of its file are to come",
+        "jobs/batches/statements.py",
+        "WHERE status = 'in_progress' AND {_READ} AND", "WHERE status = 'in_progress' AND",
+        (f"{_BATCHES}::test_jobs_run_while_the_rest_of_the_file_is_read",),
+    ),
+    Mutant(
+        "batch-files", "outputs that are written again are the same files",
+        "dispatcher/batch_outputs.py",
+        "file_id = derived_id(batch.id, name)", "file_id = new_id()",
+        (f"{_BATCHES}::test_files_that_were_written_before_a_kill_are_not_written_again",),
+    ),
+)  # fmt: skip
+
 MUTANTS = (
-    TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS + CONTENT + WEBHOOKS + LIVE_BATCHES + TENANTS
-)
+    TURNS + FENCES + RECOVERY + FRONT_DOOR + BELLS
+    + CONTENT + WEBHOOKS + BATCHES + LIVE_BATCHES + TENANTS
+)  # fmt: skip

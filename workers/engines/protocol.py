@@ -173,8 +173,8 @@ class Engine(Protocol):
 
     def step(self) -> list[Chunk]:
         """Runs one bounded step (a decode of all, and prefill up to a token
-        cap, or a batch of texts); returns one chunk for each sequence that
-        gained by it."""
+        cap, or a batch of texts); returns one chunk for each sequence that gained
+        by it or ended."""
 
     @property
     def active(self) -> int:

@@ -102,7 +102,7 @@ def dirty(folder: Path, seed: int, lines: int) -> int:
         proof = Proof(world, dirty_file(rng, lines))
 
         def kill() -> None:
-            while not over.wait(rng.uniform(1.0, 7.0)):
+            while not over.wait(rng.uniform(1.0, 20.0)):
                 status = proof.client.batches.retrieve(proof.id).status
                 world.stack.kill("housekeeper")
                 proof.say(f"housekeeper killed, the batch was {status}")
