@@ -6,19 +6,10 @@ from typing import Any
 from flask_openapi3.openapi import OpenAPI
 
 from api.schemas import ErrorAnswer
+from routing.problems import STATUS
 
-# What any route with a key may answer; it names the others by itself.
-_ERRORS = (
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+# What a route with a key may answer; it names what else there is by itself.
+_ERRORS = sorted({*STATUS.values(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
 
 class DocumentedApp(OpenAPI):

@@ -8,6 +8,7 @@ kernel's own (VmHWM), of a stack that did nothing else.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -73,6 +74,11 @@ class Site:
         """The most memory that each process, its children included, ever had."""
         return {f"{name} peak MB": _peak_mb(self.stack.pid(name)) for name in PROCESSES}
 
+    def cpu_s(self, name: str) -> float:
+        """The CPU that a process used so far, user's and system's."""
+        fields = Path(f"/proc/{self.stack.pid(name)}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def _line(number: int, size: int) -> str:
     body = {"model": "echo", "prompt": f"{number} " + "x" * size, "max_tokens": 16}
@@ -113,7 +119,7 @@ def site(folder: Path, *names: str) -> Iterator[Site]:
 
 def intake(at: Site, lines: int, size: int) -> Figures:
     """The intake alone."""
-    idle = at.peaks()
+    idle, cpu_s = at.peaks(), at.cpu_s("housekeeper")
     id = at.batch(lines, size)
     at.moment(id, "intake_ended_at", 600)
     spans = at.spans(id)
@@ -121,6 +127,7 @@ def intake(at: Site, lines: int, size: int) -> Figures:
         "file MB": size / 1e6,
         "counting the file, s": spans.counting_s,
         "intake, lines/s": lines / spans.intake_s,
+        "CPU of the housekeeper, ms a line": 1e3 * (at.cpu_s("housekeeper") - cpu_s) / lines,
         **{f"{name}, before": peak for name, peak in idle.items()},
         **at.peaks(),
     }
@@ -128,6 +135,7 @@ def intake(at: Site, lines: int, size: int) -> Figures:
 
 def whole(at: Site, lines: int, size: int) -> Figures:
     """From the file to its answers, a worker beside."""
+    cpu_s = at.cpu_s("housekeeper")
     id = at.batch(lines, size)
     at.moment(id, "completed_at", 1_200)
     spans = at.spans(id)
@@ -136,6 +144,7 @@ def whole(at: Site, lines: int, size: int) -> Figures:
         "intake, lines/s": lines / spans.intake_s,
         "intake and running, lines/s": lines / spans.running_s,
         "writing both files, lines/s": lines / spans.writing_s,
+        "CPU of the housekeeper, ms a line": 1e3 * (at.cpu_s("housekeeper") - cpu_s) / lines,
         **at.peaks(),
     }
 
@@ -162,6 +171,7 @@ def main() -> None:
         print(f"\n{what}")
         for figure, measured in figures.items():
             print(f"  {figure:34}{measured:12.1f}")
+    found["machine"] = {"load average at the end": os.getloadavg()[1], "cores": os.cpu_count() or 1}
     command = "python -m benchmarks.batch_throughput " + " ".join(sys.argv[1:])
     RESULTS.write_text(json.dumps({"command": command, "found": found}, indent=1) + "\n")
 

@@ -11,14 +11,19 @@ from sqlalchemy import Connection, Engine, text
 from jobs.database import run
 from jobs.errors import ModelDeleted
 from jobs.shares.statements import settled
+from jobs.webhooks.announcements import announced_jobs
 
-# Three parts, each with the predicate of a partial index: the ledger is not walked.
+# Three parts, each with an index of its own: the ledger is not walked. Held jobs are
+# lines of paused batches.
 _OPEN = """
 SELECT id FROM jobs WHERE model = :model AND version = :version
-  AND state = 'queued' AND released_at IS NULL
+  AND state = 'queued' AND released_at IS NULL AND NOT held
 UNION ALL
 SELECT id FROM jobs WHERE model = :model AND version = :version
   AND state = 'queued' AND released_at IS NOT NULL
+UNION ALL
+SELECT j.id FROM batches b JOIN jobs j ON j.batch_id = b.id AND j.state = 'queued'
+WHERE j.held AND j.released_at IS NULL AND j.model = :model AND j.version = :version
 """
 
 _COUNT = text(f"""
@@ -39,6 +44,8 @@ WITH waiting AS MATERIALIZED (SELECT id FROM ({_OPEN}) parts LIMIT 1000
   RETURNING j.*
 ), settled AS (
 {settled("ended")}
+), announced AS (
+{announced_jobs("ended")}
 )
 INSERT INTO job_events (job_id, kind, attempt, reason)
 SELECT id, 'failed', attempt, error_code FROM ended

@@ -113,7 +113,7 @@ class JobRecord(Base):
     # Its client asked to read the text while it grows (`bells.token_stream`).
     stream: Mapped[bool] = mapped_column(server_default=text("false"))
     # Its input names a webhook of its own.
-    webhook: Mapped[bool] = mapped_column(server_default=text("false"))
+    has_webhook: Mapped[bool] = mapped_column(server_default=text("false"))
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     # The batch whose line it is (`jobs.batches`).
     batch_id: Mapped[UUID | None] = mapped_column(Uuid)

@@ -1,8 +1,8 @@
 """The job envelope: what a client may ask of a language model, and what it gets.
 
 One schema per task type. Everything is bounded; unknown fields are refused by
-name. A new task type adds its input here, a row to `TASK_INPUTS` and one to
-`TASK_PARAMETERS`; ARCHITECTURE.md says what else it needs.
+name. A new task type adds its input here and a row to `TASK_INPUTS`; ARCHITECTURE.md
+says what else it needs.
 """
 
 from enum import StrEnum
@@ -168,15 +168,6 @@ TASK_INPUTS: dict[Task, type[Strict]] = {
     Task.GENERATE: GenerateInput,
     Task.CHAT: ChatInput,
     Task.EMBED: EmbedInput,
-}
-
-# The fields of `Parameters` that each task obeys; the others are refused by name.
-_EMBEDS = frozenset({"normalize"})
-_WRITES = frozenset(Parameters.model_fields) - _EMBEDS
-TASK_PARAMETERS: dict[Task, frozenset[str]] = {
-    Task.GENERATE: _WRITES,
-    Task.CHAT: _WRITES,
-    Task.EMBED: _EMBEDS,
 }
 
 

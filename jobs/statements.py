@@ -21,7 +21,7 @@ def _floor(model: str, version: str) -> str:
 _SUBMIT = f"""
 job AS (
   INSERT INTO jobs (id, tenant_id, task, model, version, priority, client_address,
-                    rank, floor, prompt_tokens, max_tokens, max_attempts, stream, webhook,
+                    rank, floor, prompt_tokens, max_tokens, max_attempts, stream, has_webhook,
                     run_at, expires_at, deadline)
   SELECT :id, :tenant_id, :task, :model, :version, :priority, :client_address,
          least(greatest(clock_timestamp(), CAST(:run_at AS timestamptz))

@@ -92,7 +92,10 @@ class PromptRenderer:
                 param="input",
             ) from error
         try:
-            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
+            # Alone in its batch: that way other threads run meanwhile (`encode` holds the
+            # interpreter, a second for a long text), and places in the text are not told.
+            [found] = self._tokenizer.encode_batch_fast([text], add_special_tokens=special)
+            ids: list[int] = found.ids
         except BaseException as error:
             # The tokenizer is Rust; its panics are no Exception and would end
             # the thread. They concern this text alone.

@@ -22,12 +22,12 @@ from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import (
     TASK_INPUTS,
-    TASK_PARAMETERS,
     Parameters,
     Strict,
     Submit,
     Task,
 )
+from jobs.task_parameters import check_names
 from jobs.webhooks.urls import Rules, of_job
 from models_store import catalog, grammar, prompt
 from models_store.catalog import ModelVersion
@@ -74,7 +74,7 @@ class RequestRouter:
                 f"only {', '.join(version.tasks)}",
                 param="task",
             )
-        _check_names(task, request.parameters)
+        check_names(task, request.parameters)
         self._check_parameters(request.parameters, version)
         job_input = _check_input(task, request.input)
         prompt_tokens = self._count(task, version, job_input)
@@ -158,16 +158,6 @@ def _task(name: str) -> Task:
     except ValueError:
         known = ", ".join(TASK_INPUTS)
         raise UnknownTask(f"there is no task {name[:64]!r}, only: {known}", param="task") from None
-
-
-def _check_names(task: Task, parameters: Parameters) -> None:
-    """Raises `UnsupportedParameter` for one that means nothing for this task."""
-    for name in sorted(parameters.model_fields_set - TASK_PARAMETERS[task]):
-        known = ", ".join(sorted(TASK_PARAMETERS[task]))
-        raise UnsupportedParameter(
-            f"the task {task.value!r} has no parameter {name!r}; it has {known}",
-            param=f"parameters.{name}",
-        )
 
 
 def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:

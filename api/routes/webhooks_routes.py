@@ -7,7 +7,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, Field
 
-from api import presentation
+from api import auth, presentation
 from api.routes.webhook_log import WebhookPath, asking, id_of
 from api.services import Services
 from api.webhook_presentation import signing_secret, webhook
@@ -52,7 +52,7 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: SigningSecretAnswer},
     )  # fmt: skip
     def rotate_signing_secret() -> Response:
-        made = services.webhooks.rotate_signing_secret(asking())
+        made = services.webhooks.rotate_signing_secret(asking(), auth.actor())
         return presentation.answer(signing_secret(made))
 
     return routes
@@ -68,7 +68,7 @@ def _add_endpoints(routes: APIBlueprint, services: Services) -> None:
         tenant_id = asking()
         check(body.url, Rules.of(services.settings))
         events = [event for event in EVENTS if event in body.events]
-        made, secret = endpoints.create(tenant_id, body.url, events, body.description)
+        made, secret = endpoints.create(tenant_id, body.url, events, body.description, auth.actor())
         return presentation.answer(webhook(made, secret), 201)
 
     @routes.get("", summary="List receivers", responses={200: WebhookList})
@@ -81,18 +81,18 @@ def _add_endpoints(routes: APIBlueprint, services: Services) -> None:
 
     @routes.delete("/<webhook_id>", summary="Remove a receiver", responses={200: WebhookAnswer})
     def delete(path: WebhookPath) -> Response:
-        return presentation.answer(webhook(endpoints.delete(asking(), id_of(path))))
+        return presentation.answer(webhook(endpoints.delete(asking(), id_of(path), auth.actor())))
 
     @routes.post(
         "/<webhook_id>/rotate", summary="A new secret, shown once; for a day both sign",
         responses={200: WebhookAnswer},
     )  # fmt: skip
     def rotate(path: WebhookPath) -> Response:
-        return presentation.answer(webhook(*endpoints.rotate(asking(), id_of(path))))
+        return presentation.answer(webhook(*endpoints.rotate(asking(), id_of(path), auth.actor())))
 
     @routes.post(
         "/<webhook_id>/enable", summary="Send to a disabled receiver again",
         responses={200: WebhookAnswer},
     )  # fmt: skip
     def enable(path: WebhookPath) -> Response:
-        return presentation.answer(webhook(endpoints.enable(asking(), id_of(path))))
+        return presentation.answer(webhook(endpoints.enable(asking(), id_of(path), auth.actor())))

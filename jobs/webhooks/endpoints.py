@@ -1,17 +1,23 @@
 """A tenant's receivers of events, and the secret for the webhooks of its single jobs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import Engine, TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
-from jobs.database import run
+from jobs import audit
+from jobs.audit import Actor, Change
+from jobs.database import run, transact
 from jobs.ids import new_id
 from jobs.webhooks import secrets
 from jobs.webhooks.errors import TooManyWebhooks, UnknownWebhook
 from jobs.webhooks.secrets import Safe
+
+T = TypeVar("T")
 
 MOST_ENDPOINTS = 20
 
@@ -99,14 +105,20 @@ class SigningSecret:
 
 class Endpoints:
     """Those of one installation; every method speaks of one tenant alone, and raises
-    `UnknownWebhook` for another's as for a missing one."""
+    `UnknownWebhook` for another's as for a missing one. `by` stands in the audit log,
+    None for an operator."""
 
     def __init__(self, engine: Engine, safe: Safe) -> None:
         self._engine = engine
         self._safe = safe
 
     def create(
-        self, tenant_id: UUID, url: str, events: Sequence[str], description: str
+        self,
+        tenant_id: UUID,
+        url: str,
+        events: Sequence[str],
+        description: str,
+        by: Actor | None = None,
     ) -> tuple[Endpoint, str]:
         """Adds a receiver at a checked URL; the second value is its secret, which
         is not shown again. Raises `TooManyWebhooks`."""
@@ -120,10 +132,10 @@ class Endpoints:
             "secret": self._safe.seal(secret),
             "most": MOST_ENDPOINTS,
         }
-        rows = run(self._engine, _CREATE, values)
-        if not rows:
+        made = self._changed(_CREATE, values, Change("webhook.create", values["id"]), by)
+        if made is None:
             raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; remove one first")
-        return Endpoint(*rows[0]), secret
+        return made, secret
 
     def all(self, tenant_id: UUID) -> list[Endpoint]:
         """All of them, oldest first."""
@@ -131,26 +143,42 @@ class Endpoints:
 
     def get(self, tenant_id: UUID, id: UUID) -> Endpoint:
         """One of them."""
-        return self._one(_GET, tenant_id, id)
+        rows = run(self._engine, _GET, {"id": id, "tenant_id": tenant_id})
+        return Endpoint(*_found(id, rows[0] if rows else None))
 
-    def delete(self, tenant_id: UUID, id: UUID) -> Endpoint:
+    def delete(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Takes one out. What waits for it is not sent any more."""
-        return self._one(_DELETE, tenant_id, id)
+        values = {"id": id, "tenant_id": tenant_id}
+        return _found(id, self._changed(_DELETE, values, Change("webhook.delete", id), by))
 
-    def enable(self, tenant_id: UUID, id: UUID) -> Endpoint:
+    def enable(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Sends to a disabled one again, what still waits for it first."""
-        return self._one(_ENABLE, tenant_id, id)
+        values = {"id": id, "tenant_id": tenant_id}
+        return _found(id, self._changed(_ENABLE, values, Change("webhook.enable", id), by))
 
-    def rotate(self, tenant_id: UUID, id: UUID) -> tuple[Endpoint, str]:
+    def rotate(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> tuple[Endpoint, str]:
         """A new secret. For a day both sign, so a receiver may change in its own time."""
         secret = secrets.make()
-        return self._one(_ROTATE, tenant_id, id, secret=self._safe.seal(secret)), secret
+        values = {"id": id, "tenant_id": tenant_id, "secret": self._safe.seal(secret)}
+        turned = self._changed(_ROTATE, values, Change("webhook.rotate", id), by)
+        return _found(id, turned), secret
 
-    def _one(self, statement: TextClause, tenant_id: UUID, id: UUID, **more: str) -> Endpoint:
-        rows = run(self._engine, statement, {"id": id, "tenant_id": tenant_id, **more})
-        if not rows:
-            raise UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
-        return Endpoint(*rows[0])
+    def _changed(
+        self, statement: TextClause, values: Mapping[str, Any], change: Change, by: Actor | None
+    ) -> Endpoint | None:
+        """The receiver as it is then; None, and nothing in the audit log, if there is
+        none. Only the URL's host is written down: the rest may hold a token."""
+
+        def work(connection: Connection) -> Endpoint | None:
+            row = connection.execute(statement, values).one_or_none()
+            if row is None:
+                return None
+            told = {"host": urlsplit(row.url).hostname, "events": " ".join(row.events)}
+            entry = replace(change, details=told, tenant_id=values["tenant_id"])
+            audit.record(connection, by, entry)
+            return Endpoint(*row)
+
+        return transact(self._engine, work)
 
     def signing_secret(self, tenant_id: UUID) -> SigningSecret:
         """The tenant's secret for single jobs, made if there is none."""
@@ -160,10 +188,22 @@ class Endpoints:
             return self.signing_secret(tenant_id)
         return SigningSecret(self._safe.open(rows[0].secret), rows[0].old_until)
 
-    def rotate_signing_secret(self, tenant_id: UUID) -> SigningSecret:
+    def rotate_signing_secret(self, tenant_id: UUID, by: Actor | None = None) -> SigningSecret:
         """A new one. For a day both sign."""
         self.signing_secret(tenant_id)
         secret = secrets.make()
         values = {"tenant_id": tenant_id, "secret": self._safe.seal(secret)}
-        rows = run(self._engine, _ROTATE_SIGNING, values)
-        return SigningSecret(secret, rows[0].old_until)
+        change = Change("webhook.rotate_signing", tenant_id, tenant_id=tenant_id)
+
+        def work(connection: Connection) -> SigningSecret:
+            row = connection.execute(_ROTATE_SIGNING, values).one()
+            audit.record(connection, by, change)
+            return SigningSecret(secret, row.old_until)
+
+        return transact(self._engine, work)
+
+
+def _found(id: UUID, endpoint: T | None) -> T:
+    if endpoint is None:
+        raise UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
+    return endpoint

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
@@ -70,6 +71,7 @@ outbox = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("at", Moment, server_default=NOW, nullable=False),
     Column("job_id", Uuid, nullable=True),
+    Column("of_job", JSONB, nullable=True),
     Column("type", Text, nullable=True),
     Column("subject", Text, nullable=True),
 )

@@ -19,8 +19,8 @@ WITH event AS MATERIALIZED (
     SELECT ctid FROM webhook_outbox LIMIT :at_once FOR UPDATE SKIP LOCKED)) RETURNING *
 ), told AS MATERIALIZED (
   SELECT e.tenant_id, e.at, 'job.' || j.state AS type, CAST(j.id AS text) AS subject,
-         i.webhook AS own
-  FROM event e JOIN jobs j ON j.id = e.job_id JOIN job_inputs i ON i.job_id = j.id
+         e.of_job -> 'webhook' AS own
+  FROM event e JOIN jobs j ON j.id = e.job_id
   UNION ALL
   SELECT e.tenant_id, e.at,
          'response.' || CASE WHEN j.state = 'cancelled' THEN 'cancelled'
@@ -28,8 +28,8 @@ WITH event AS MATERIALIZED (
                              WHEN j.finish_reason = 'length' THEN 'incomplete'
                              ELSE 'completed' END,
          'resp_' || replace(CAST(j.id AS text), '-', ''), NULL
-  FROM event e JOIN jobs j ON j.id = e.job_id JOIN job_inputs i ON i.job_id = j.id
-  WHERE i.asked @> '{{"route": "responses", "background": true}}'
+  FROM event e JOIN jobs j ON j.id = e.job_id
+  WHERE e.of_job -> 'response' = 'true'
   UNION ALL
   SELECT e.tenant_id, e.at, e.type, e.subject, NULL FROM event e WHERE e.job_id IS NULL
 ), spread AS (

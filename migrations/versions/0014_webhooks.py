@@ -18,7 +18,8 @@ _PENDING = sa.text("state = 'pending'")
 def upgrade() -> None:
     """Adds columns (no row is rewritten) and tables."""
     op.add_column(
-        "jobs", sa.Column("webhook", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+        "jobs",
+        sa.Column("has_webhook", sa.Boolean(), server_default=sa.text("false"), nullable=False),
     )
     op.add_column("job_inputs", sa.Column("webhook", postgresql.JSONB(), nullable=True))
     op.create_table(
@@ -46,6 +47,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         _moment("at", now=True),
         sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("of_job", postgresql.JSONB(), nullable=True),
         sa.Column("type", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
     )
@@ -131,4 +133,4 @@ def downgrade() -> None:
     ):
         op.drop_table(table)
     op.drop_column("job_inputs", "webhook")
-    op.drop_column("jobs", "webhook")
+    op.drop_column("jobs", "has_webhook")

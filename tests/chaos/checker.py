@@ -371,7 +371,7 @@ def _ends_are_told(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("I9", subject, f"has {count} deliveries of {kind} for one receiver")
     about = {each.subject for each in ledger.deliveries}
     for id, job in ledger.jobs.items():
-        if job.webhook and job.state in TERMINAL and str(id) not in about:
+        if job.has_webhook and job.state in TERMINAL and str(id) not in about:
             yield Violation("I9", str(id), "ended, and its webhook has nothing to tell")
     states = {str(id): job.state for id, job in ledger.jobs.items()}
     for each in ledger.deliveries:

@@ -36,7 +36,7 @@ class Job:
     error_code: str | None
     replay_of: UUID | None
     batch_id: UUID | None = None
-    webhook: bool = False
+    has_webhook: bool = False
     prompt_tokens: int = 0
 
 
@@ -161,7 +161,8 @@ def read_ledger(engine: Engine) -> Ledger:
     jobs = _rows(
         engine,
         "SELECT id, tenant_id, state, attempt, crashes, errors, worker_id, cancel_requested, "
-        "completion_tokens, finish_reason, error_code, replay_of, batch_id, webhook, prompt_tokens "
+        "completion_tokens, finish_reason, error_code, replay_of, batch_id, has_webhook, "
+        "prompt_tokens "
         "FROM jobs ORDER BY id",
     )
     results = _rows(engine, "SELECT job_id, attempt, text FROM job_results")

@@ -61,8 +61,8 @@ def honest_ledger() -> Ledger:
     """Three jobs: one ran once, one lost its worker first, one was cancelled."""
     return Ledger(
         jobs={
-            FIRST: a_job(FIRST, batch_id=BATCH, webhook=True),
-            SECOND: a_job(SECOND, attempt=2, crashes=1),
+            FIRST: a_job(FIRST, batch_id=BATCH),
+            SECOND: a_job(SECOND, attempt=2, crashes=1, has_webhook=True),
             CANCELLED: a_job(CANCELLED, state="cancelled", cancel_requested=True),
         },
         events={

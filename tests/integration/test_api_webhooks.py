@@ -88,6 +88,21 @@ def test_the_secret_is_shown_at_creation_and_rotation_and_nowhere_else(
     assert read(door.get("/v1/webhooks"), WebhookList).data == []
 
 
+def test_every_change_is_in_the_audit_log_without_secrets(door: FrontDoor) -> None:
+    webhook = made(door, url="https://hooks.example.com/x?token=hush-hush")
+    for act in ("rotate", "enable"):
+        assert post(door, f"/{webhook.id}/{act}").status_code == 200
+    assert post(door, "/signing-secret/rotate").status_code == 200
+    assert door.send("DELETE", f"/v1/webhooks/{webhook.id}").status_code == 200
+    text = door.get("/v1/audit?limit=5").text
+    actions = [entry["action"] for entry in json.loads(text)["data"]]
+    assert actions == ["webhook.delete", "webhook.rotate", "webhook.enable", "webhook.rotate",
+                       "webhook.create"]  # fmt: skip
+    assert "hooks.example.com" in text
+    assert "hush-hush" not in text
+    assert "whsec_" not in text
+
+
 def test_events_are_all_unless_they_are_named(door: FrontDoor) -> None:
     assert made(door).events == list(EVENTS)
     assert made(door, events=["job.failed", "batch.completed"]).events == [

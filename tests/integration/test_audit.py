@@ -54,6 +54,12 @@ def finished(door: FrontDoor) -> UUID:
     return job.id
 
 
+def a_webhook(door: FrontDoor) -> str:
+    sent = {"url": "https://8.8.8.8/canary?token=canary"}
+    id: str = door.send("POST", "/v1/webhooks", json=sent).get_json()["id"]
+    return id
+
+
 def over_http(method: str, path: str, **more: Any) -> Callable[[FrontDoor], object]:
     return lambda door: door.send(method, path, **more)
 
@@ -70,6 +76,13 @@ def over_http(method: str, path: str, **more: Any) -> Callable[[FrontDoor], obje
             door.engine, "default", {"queued_jobs": None})),
         ("tenant.retention", lambda door: retention.set_retention(
             door.engine, "default", Retention(3_600, None))),
+        ("webhook.create", a_webhook),
+        ("webhook.rotate", lambda door: door.send(
+            "POST", f"/v1/webhooks/{a_webhook(door)}/rotate")),
+        ("webhook.enable", lambda door: door.send(
+            "POST", f"/v1/webhooks/{a_webhook(door)}/enable")),
+        ("webhook.delete", lambda door: door.send("DELETE", f"/v1/webhooks/{a_webhook(door)}")),
+        ("webhook.rotate_signing", over_http("POST", "/v1/webhooks/signing-secret/rotate")),
         ("model.pause", over_http("POST", "/v1/models/echo/pause", data='{"reason": "canary"}')),
         ("model.resume", over_http("POST", "/v1/models/echo/resume")),
         ("alias.move", lambda door: transact(

@@ -218,6 +218,18 @@ def test_a_job_brings_a_webhook_of_its_own(
     assert (due.endpoint_id, due.url, list(due.secrets)) == (None, URL, [])
 
 
+def test_a_job_that_is_erased_at_once_is_told_all_the_same(
+    engine: Engine, manager: TaskManager, tenant_id: UUID, endpoint: Endpoint
+) -> None:
+    own = of_job(tenant_id, JobWebhook(url=URL), Rules())
+    asked = {"route": "responses", "background": True, "store": True}
+    job = manager.submit(replace(a_job(tenant_id), webhook=own, asked=asked))
+    manager.cancel(tenant_id, job.id)
+    assert manager.erase(tenant_id, job.id)
+    found = [event for event, _ in told(engine)]
+    assert sorted(found) == ["job.cancelled", "job.cancelled", "response.cancelled"]
+
+
 def test_what_is_not_committed_is_not_told(
     engine: Engine, manager: TaskManager, tenant_id: UUID, endpoint: Endpoint
 ) -> None:

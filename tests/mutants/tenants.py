@@ -24,7 +24,7 @@ TENANTS = (
     Mutant(
         "quota-asked", "OpenAI's routes ask for the limits too",
         "api/openai/work.py",
-        "        admit(self._services, self._asking, self._jobs)\n", "",
+        "        admit(self._services, self._asking, self.jobs)\n", "",
         (f"{_QUOTAS}::test_openais_routes_obey_the_same_limits[/v1/responses-body2]",),
     ),
     Mutant(
