@@ -52,8 +52,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         return Plan("echo", Site(settings=_ECHO), Work((60, 140), cancels=0.05), lanes,
                     clients=16, duration_s=duration_s, jobs=arguments.jobs)  # fmt: skip
     if arguments.mode == "redis-away":
-        lanes = (every(20, away_for_minutes, seed),)
-        return Plan("redis-away", Site(settings=_ECHO), Work((20, 300)), lanes, clients=8,
+        away = (every(20, away_for_minutes, seed),)
+        return Plan("redis-away", Site(settings=_ECHO), Work((20, 300)), away, clients=8,
                     duration_s=duration_s)  # fmt: skip
     site = Site("bench", arguments.model, settings=_SMOLLM2, ready_within_s=120)
     work = Work((60, 300), more={"model": "bench", "parameters": {"max_tokens": 96}})
