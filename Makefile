@@ -23,7 +23,7 @@ SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races fuzz-api compat chaos chaos-echo \
-    chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-backlog bench-batch \
+    chaos-redis-away chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-backlog bench-batch \
     bench-quotas bench-engine bench-embed bench-peers bench-cancel bench-files clean
 
 help: ## list the targets
@@ -66,6 +66,9 @@ chaos: $(VENV)/.installed-dev ## random faults on the real stack for DURATION_S,
 
 chaos-echo: $(VENV)/.installed-dev ## 1,000 jobs; a worker killed every 5 s, Redis and Postgres too
 	$(BIN)/python -m tests.chaos.long_run echo $(SEEDED)
+
+chaos-redis-away: $(VENV)/.installed-dev ## Redis down for two minutes, twice, under load
+	$(BIN)/python -m tests.chaos.long_run redis-away --duration 300 $(SEEDED)
 
 chaos-smollm2: $(VENV)/.installed-dev $(MODEL)/config.json ## SmolLM2 for 5 minutes, a worker killed every minute
 	$(BIN)/python -m tests.chaos.long_run smollm2 --duration 300 --model $(MODEL) $(SEEDED)

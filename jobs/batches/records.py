@@ -136,17 +136,18 @@ class BatchLineRecord(Base):
 
 class BatchEndingRecord(Base):
     """A line that has ended, and the transaction that it did so in: two triggers add
-    it, whatever ends the line. Read by `jobs.batches.endings`."""
+    it, whatever ends the line, once. Read by `jobs.batches.endings`, in this order."""
 
     __tablename__ = "batch_endings"
 
     batch_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    line: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     txid: Mapped[int] = mapped_column(
-        BigInteger, server_default=text("((pg_current_xact_id())::text)::bigint")
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        server_default=text("((pg_current_xact_id())::text)::bigint"),
     )
-
-    __table_args__ = (Index("ix_batch_endings_place", "batch_id", "txid", "line"),)
+    line: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
 
 
 class AppendedLineRecord(Base):

@@ -1,23 +1,21 @@
 """A tenant's receivers of events, and the secret for the webhooks of its single jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from jobs import audit
-from jobs.audit import Actor, Change
+from jobs.audit import Actor, Change, Scalar
 from jobs.database import run, transact
 from jobs.ids import new_id
 from jobs.webhooks import secrets
 from jobs.webhooks.errors import TooManyWebhooks, UnknownWebhook
 from jobs.webhooks.secrets import Safe
-
-T = TypeVar("T")
 
 MOST_ENDPOINTS = 20
 
@@ -105,26 +103,21 @@ class SigningSecret:
 
 class Endpoints:
     """Those of one installation; every method speaks of one tenant alone, and raises
-    `UnknownWebhook` for another's as for a missing one. `by` stands in the audit log,
-    None for an operator."""
+    `UnknownWebhook` for another's as for a missing one. `by` stands in the audit log."""
 
     def __init__(self, engine: Engine, safe: Safe) -> None:
         self._engine = engine
         self._safe = safe
 
     def create(
-        self,
-        tenant_id: UUID,
-        url: str,
-        events: Sequence[str],
-        description: str,
+        self, tenant_id: UUID, url: str, events: Sequence[str], description: str,
         by: Actor | None = None,
-    ) -> tuple[Endpoint, str]:
+    ) -> tuple[Endpoint, str]:  # fmt: skip
         """Adds a receiver at a checked URL; the second value is its secret, which
         is not shown again. Raises `TooManyWebhooks`."""
-        secret = secrets.make()
+        secret, id = secrets.make(), new_id()
         values = {
-            "id": new_id(),
+            "id": id,
             "tenant_id": tenant_id,
             "url": url,
             "events": list(events),
@@ -132,10 +125,12 @@ class Endpoints:
             "secret": self._safe.seal(secret),
             "most": MOST_ENDPOINTS,
         }
-        made = self._changed(_CREATE, values, Change("webhook.create", values["id"]), by)
+        # Of the URL only where it leads: the rest of it may be a secret.
+        told: dict[str, Scalar] = {"host": urlsplit(url).hostname, "events": " ".join(events)}
+        made = self._changed(_CREATE, values, Change("webhook.create", id, told, tenant_id), by)
         if made is None:
             raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; remove one first")
-        return made, secret
+        return Endpoint(*made), secret
 
     def all(self, tenant_id: UUID) -> list[Endpoint]:
         """All of them, oldest first."""
@@ -143,40 +138,43 @@ class Endpoints:
 
     def get(self, tenant_id: UUID, id: UUID) -> Endpoint:
         """One of them."""
-        rows = run(self._engine, _GET, {"id": id, "tenant_id": tenant_id})
-        return Endpoint(*_found(id, rows[0] if rows else None))
+        for row in run(self._engine, _GET, {"id": id, "tenant_id": tenant_id}):
+            return Endpoint(*row)
+        raise _unknown(id)
 
     def delete(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Takes one out. What waits for it is not sent any more."""
-        values = {"id": id, "tenant_id": tenant_id}
-        return _found(id, self._changed(_DELETE, values, Change("webhook.delete", id), by))
+        return self._change(_DELETE, Change("webhook.delete", id, tenant_id=tenant_id), by)
 
     def enable(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> Endpoint:
         """Sends to a disabled one again, what still waits for it first."""
-        values = {"id": id, "tenant_id": tenant_id}
-        return _found(id, self._changed(_ENABLE, values, Change("webhook.enable", id), by))
+        return self._change(_ENABLE, Change("webhook.enable", id, tenant_id=tenant_id), by)
 
     def rotate(self, tenant_id: UUID, id: UUID, by: Actor | None = None) -> tuple[Endpoint, str]:
         """A new secret. For a day both sign, so a receiver may change in its own time."""
         secret = secrets.make()
-        values = {"id": id, "tenant_id": tenant_id, "secret": self._safe.seal(secret)}
-        turned = self._changed(_ROTATE, values, Change("webhook.rotate", id), by)
-        return _found(id, turned), secret
+        change = Change("webhook.rotate", id, tenant_id=tenant_id)
+        return self._change(_ROTATE, change, by, secret=self._safe.seal(secret)), secret
+
+    def _change(
+        self, statement: TextClause, change: Change, by: Actor | None, **more: str
+    ) -> Endpoint:
+        values = {"id": change.target_id, "tenant_id": change.tenant_id, **more}
+        changed = self._changed(statement, values, change, by)
+        if changed is None:
+            raise _unknown(change.target_id)
+        return Endpoint(*changed)
 
     def _changed(
         self, statement: TextClause, values: Mapping[str, Any], change: Change, by: Actor | None
-    ) -> Endpoint | None:
-        """The receiver as it is then; None, and nothing in the audit log, if there is
-        none. Only the URL's host is written down: the rest may hold a token."""
+    ) -> Any:
+        """The row that a statement gives, and the change in the audit log, together."""
 
-        def work(connection: Connection) -> Endpoint | None:
-            row = connection.execute(statement, values).one_or_none()
-            if row is None:
-                return None
-            told = {"host": urlsplit(row.url).hostname, "events": " ".join(row.events)}
-            entry = replace(change, details=told, tenant_id=values["tenant_id"])
-            audit.record(connection, by, entry)
-            return Endpoint(*row)
+        def work(connection: Connection) -> Any:
+            found = connection.execute(statement, values).one_or_none()
+            if found is not None:
+                audit.record(connection, by, change)
+            return found
 
         return transact(self._engine, work)
 
@@ -194,16 +192,9 @@ class Endpoints:
         secret = secrets.make()
         values = {"tenant_id": tenant_id, "secret": self._safe.seal(secret)}
         change = Change("webhook.rotate_signing", tenant_id, tenant_id=tenant_id)
-
-        def work(connection: Connection) -> SigningSecret:
-            row = connection.execute(_ROTATE_SIGNING, values).one()
-            audit.record(connection, by, change)
-            return SigningSecret(secret, row.old_until)
-
-        return transact(self._engine, work)
+        turned = self._changed(_ROTATE_SIGNING, values, change, by)
+        return SigningSecret(secret, turned.old_until)
 
 
-def _found(id: UUID, endpoint: T | None) -> T:
-    if endpoint is None:
-        raise UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")
-    return endpoint
+def _unknown(id: object) -> UnknownWebhook:
+    return UnknownWebhook(f"there is no webhook {str(id)!r}; GET /v1/webhooks lists yours")

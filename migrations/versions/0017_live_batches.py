@@ -21,8 +21,7 @@ JOB_ENDED = """
 CREATE FUNCTION note_ended_lines() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO batch_endings (batch_id, line)
-  SELECT batch_id, line FROM batch_lines WHERE job_id = NEW.id
-  ON CONFLICT DO NOTHING;
+  SELECT batch_id, line FROM batch_lines WHERE job_id = NEW.id;
   RETURN NULL;
 END $$
 """
@@ -45,8 +44,7 @@ BEGIN
       RETURN NULL;
     END IF;
   END IF;
-  INSERT INTO batch_endings (batch_id, line) VALUES (NEW.batch_id, NEW.line)
-  ON CONFLICT DO NOTHING;
+  INSERT INTO batch_endings (batch_id, line) VALUES (NEW.batch_id, NEW.line);
   RETURN NULL;
 END $$
 """
@@ -90,11 +88,10 @@ def upgrade() -> None:
     op.create_table(
         "batch_endings",
         sa.Column("batch_id", sa.Uuid(), primary_key=True),
-        sa.Column("line", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("txid", sa.BigInteger(), nullable=False,
+        sa.Column("txid", sa.BigInteger(), primary_key=True, autoincrement=False,
                   server_default=sa.text("((pg_current_xact_id())::text)::bigint")),
+        sa.Column("line", sa.Integer(), primary_key=True, autoincrement=False),
     )  # fmt: skip
-    op.create_index("ix_batch_endings_place", "batch_endings", ["batch_id", "txid", "line"])
     op.create_table(
         "appended_lines",
         sa.Column("batch_id", sa.Uuid(), sa.ForeignKey("batches.id"), primary_key=True),

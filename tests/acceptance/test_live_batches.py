@@ -505,11 +505,12 @@ def test_every_verb_of_the_command_line(shell: Shell, client: Client, tmp_path: 
     file.write_text("prompt\nx\ny\n")
     long = [line(f"n{number}", "word " * 400, max_tokens=2_000) for number in range(2)]
     made = client.batches.create(long, endpoint=CHAT, open=True)
+    other = client.batches.create(endpoint=CHAT, open=True)
     eventually(lambda: client.batches.get(made).counts.total == 2)
     shell_says = {
         ("pause", made.id): "paused", ("resume", made.id): "in_progress",
         ("priority", made.id, "normal"): "in_progress", ("append", made.id, file): "4: ",
-        ("cancel", made.id, "--line", "n0"): "in_progress", ("close", made.id): "in_progress",
+        ("cancel", made.id, "--line", "n0"): "in_progress", ("close", other.id): other.id,
         ("show", made.id): "priority normal", ("ls",): made.id, ("cancel", made.id): "cancel",
     }  # fmt: skip
     for words, said in shell_says.items():

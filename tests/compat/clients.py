@@ -28,8 +28,8 @@ class Client:
 
 CLIENTS = (
     # litellm 1.109 wants versions of its own needs that are days old.
-    # Its responses API imports mcp, which it does not install.
-    Client("litellm", ("litellm>=1.106,<1.109", "mcp>=1,<2"), "with_litellm"),
+    # Its responses API imports mcp.
+    Client("litellm", ("litellm[mcp]>=1.106,<1.109",), "with_litellm"),
     Client("langchain-openai", ("langchain-openai>=1.7,<2",), "with_langchain"),
     Client("llm", ("llm>=0.36,<0.37",), "with_llm"),
     # transformers, without torch, tokenizes for tasks that score.

@@ -15,12 +15,14 @@ from dispatcher.chores import MORE
 from files_store import catalog
 from files_store.contents import Contents, open_contents
 from files_store.stored_file import file_id, file_name
+from jobs import embeddings
 from jobs.batches import views
 from jobs.batches.names import batch_id
 from jobs.batches.views import BatchView
-from jobs.envelopes import ClaimedJob
+from jobs.envelopes import ClaimedJob, Outcome
 from tests.integration.front_door import FrontDoor
 from tests.integration.job_samples import a_worker, failure, release_all, success
+from workers.engines.echo_vectors import vector
 
 CHAT = "/v1/chat/completions"
 
@@ -119,11 +121,7 @@ class BatchBench:
     def end(self, running: Running, *, but: Iterable[UUID] = ()) -> None:
         """Ends them as their worker would."""
         failing = set(but)
-        ends = [
-            failure(job) if job.id in failing else replace(success(job, said(job.input)),
-                                                           completion_tokens=3)
-            for job in running.jobs
-        ]  # fmt: skip
+        ends = [failure(job) if job.id in failing else _well_done(job) for job in running.jobs]
         self.door.manager.finish(running.worker_id, ends)
 
     def finish(self) -> None:
@@ -155,6 +153,14 @@ class BatchBench:
         self.finish()
         told = self.answer(name)
         return self.content(told["output_file_id"]), self.content(told["error_file_id"])
+
+
+def _well_done(job: ClaimedJob) -> Outcome:
+    if job.task == "embed":
+        vectors = {number: vector([number]) for number in range(len(job.input["input"]))}
+        details = embeddings.details(vectors)
+        return replace(success(job), text=None, completion_tokens=0, details=details)
+    return replace(success(job, said(job.input)), completion_tokens=3)
 
 
 def said(job_input: dict[str, Any]) -> str:

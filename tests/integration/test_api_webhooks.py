@@ -96,8 +96,8 @@ def test_every_change_is_in_the_audit_log_without_secrets(door: FrontDoor) -> No
     assert door.send("DELETE", f"/v1/webhooks/{webhook.id}").status_code == 200
     text = door.get("/v1/audit?limit=5").text
     actions = [entry["action"] for entry in json.loads(text)["data"]]
-    assert actions == ["webhook.delete", "webhook.rotate", "webhook.enable", "webhook.rotate",
-                       "webhook.create"]  # fmt: skip
+    assert actions == ["webhook.delete", "webhook.rotate_signing", "webhook.enable",
+                       "webhook.rotate", "webhook.create"]  # fmt: skip
     assert "hooks.example.com" in text
     assert "hush-hush" not in text
     assert "whsec_" not in text

@@ -185,6 +185,17 @@ def test_an_answer_in_the_file_is_the_one_of_the_front_door(
         assert told["usage"]["completion_tokens"] == 3
 
 
+@pytest.mark.parametrize("form", ["float", "base64"])
+def test_a_line_of_embeddings_has_the_vectors_of_its_texts(bench: BatchBench, form: str) -> None:
+    body = {"model": "echo", "input": ["a", "bc"], "encoding_format": form}
+    name = bench.create(bench.file([a_line(url="/v1/embeddings", body=body)]), "/v1/embeddings")
+    [line], _ = bench.done(name)
+    told = line["response"]["body"]
+    assert [item["index"] for item in told["data"]] == [0, 1]
+    assert all(isinstance(item["embedding"], str) == (form == "base64") for item in told["data"])
+    assert told["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+
+
 def said_to(body: dict[str, Any]) -> str:
     return said({k: body[k] for k in ("prompt", "messages") if k in body})
 

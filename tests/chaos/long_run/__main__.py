@@ -1,9 +1,10 @@
-"""`python -m tests.chaos.long_run random|echo|smollm2`: long runs under faults.
+"""`python -m tests.chaos.long_run random|echo|redis-away|smollm2`: long runs under faults.
 
-random    a schedule of faults drawn from a seed, for as long as is wished
-echo      1,000 jobs; one of two workers is killed every 5 s, Redis is flushed
-          every 7 s, Postgres is restarted every 20 s
-smollm2   SmolLM2 on two workers, one of which is killed once a minute
+random      a schedule of faults drawn from a seed, for as long as is wished
+echo        1,000 jobs; one of two workers is killed every 5 s, Redis is flushed
+            every 7 s, Postgres is restarted every 20 s
+redis-away  Redis is down for two minutes, comes back empty, and goes again
+smollm2     SmolLM2 on two workers, one of which is killed once a minute
 
 Prints the seed, every fault as it happens and a table at the end; ends with 1
 if anything is amiss.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from tests.chaos.long_run.conduct import (
     Plan,
+    away_for_minutes,
     both_schedules,
     conduct,
     every,
@@ -49,6 +51,10 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         lanes = every(5, kill_of_one, seed), every(7, flush, seed), every(20, restart, seed)
         return Plan("echo", Site(settings=_ECHO), Work((60, 140), cancels=0.05), lanes,
                     clients=16, duration_s=duration_s, jobs=arguments.jobs)  # fmt: skip
+    if arguments.mode == "redis-away":
+        away = (every(20, away_for_minutes, seed),)
+        return Plan("redis-away", Site(settings=_ECHO), Work((20, 300)), away, clients=8,
+                    duration_s=duration_s)  # fmt: skip
     site = Site("bench", arguments.model, settings=_SMOLLM2, ready_within_s=120)
     work = Work((60, 300), more={"model": "bench", "parameters": {"max_tokens": 96}})
     return Plan("smollm2", site, work, (every(60, kill_of_one, seed),), clients=24,
@@ -58,7 +64,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 def main() -> int:
     """Runs it; its folder is removed afterwards if none was named."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("mode", choices=("random", "echo", "smollm2"))
+    parser.add_argument("mode", choices=("random", "echo", "redis-away", "smollm2"))
     parser.add_argument("--duration", type=float, default=120, help="seconds")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--jobs", type=int, default=1_000, help="of the mode echo")

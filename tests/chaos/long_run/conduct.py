@@ -109,6 +109,11 @@ def restart(_: random.Random) -> Fault:
     return Fault("Postgres restart", "", 0.0, 0.0)
 
 
+def away_for_minutes(_: random.Random) -> Fault:
+    """A Redis that is gone for two minutes and comes back empty."""
+    return Fault("Redis SIGKILL, back empty", "", 120.0, 0.0)
+
+
 def conduct(plan: Plan, folder: Path, seed: int, judge: Callable[[Run], int]) -> int:
     """Runs it, and returns what `judge` says of it once it has come to rest."""
     world = World(folder, plan.site)
