@@ -95,6 +95,18 @@ MATRIX: dict[tuple[str, str], tuple[str, ...]] = {
             "test_a_full_disk_leaves_no_half_of_an_output_and_the_files_come_later"
         ),
     ),
+    ("worker SIGKILL", "a client follows results and events of a batch"): (
+        (
+            "tests/acceptance/test_live_batches.py::"
+            "test_results_and_events_are_each_told_once_though_workers_are_killed"
+        ),
+    ),
+    ("a line is committed after a later one", "a client follows events"): (
+        (
+            "tests/integration/test_live_batches.py::"
+            "test_a_line_that_is_committed_late_is_not_passed_over"
+        ),
+    ),
     ("dirty 50,000-line batch and kills", "any"): (
         (
             "tests/acceptance/test_batches.py::"
