@@ -51,7 +51,10 @@ if __name__ == "__main__":
         attempt("a prompt, streamed", lambda: asked(QUESTION).strip())
         attempt("the same whole", lambda: asked(QUESTION) == asked(QUESTION, "--no-stream"))
         attempt("a system prompt", lambda: asked("-s", "You are brief.", QUESTION).strip())
-        attempt("a conversation goes on (-c)", lambda: llm("-c", "And of Spain?").strip())
+        attempt(
+            "a conversation goes on (-c)",
+            lambda: llm("-c", "-o", "max_tokens", "24", "And?").strip(),
+        )
         attempt("--schema", formed)
         attempt(
             "a completion model",
