@@ -63,7 +63,7 @@ def open_services(settings: Settings) -> Services:
         authenticator=Authenticator(engine, uses.note),
         key_uses=uses,
         counting=open_engine(
-            settings, application="lmaas-web-quotas", connections=4, durable=False
+            settings, application="lmaas-web-quotas", connections=8, durable=False
         ),
         batches=batches,
         contents=open_contents(settings),

@@ -87,7 +87,7 @@ def measured(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
             {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
         )
         engine = open_engine(settings, application="bench", connections=THREADS)
-        counting = open_engine(settings, application="bench", connections=4, durable=False)
+        counting = open_engine(settings, application="bench", connections=THREADS, durable=False)
         ids = [row.tenant_id for row in run(engine, text(LIMITED),
                {"queued_jobs": 3 * arguments.rows // 2000})]  # fmt: skip
         first = ids[0]
