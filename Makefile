@@ -68,7 +68,7 @@ chaos-echo: $(VENV)/.installed-dev ## 1,000 jobs; a worker killed every 5 s, Red
 	$(BIN)/python -m tests.chaos.long_run echo $(SEEDED)
 
 chaos-redis-away: $(VENV)/.installed-dev ## Redis down for two minutes, twice, under load
-	$(BIN)/python -m tests.chaos.long_run redis-away --duration 300 $(SEEDED)
+	$(BIN)/python -m tests.chaos.long_run redis-away --duration 440 $(SEEDED)
 
 chaos-smollm2: $(VENV)/.installed-dev $(MODEL)/config.json ## SmolLM2 for 5 minutes, a worker killed every minute
 	$(BIN)/python -m tests.chaos.long_run smollm2 --duration 300 --model $(MODEL) $(SEEDED)

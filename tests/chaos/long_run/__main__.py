@@ -52,7 +52,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         return Plan("echo", Site(settings=_ECHO), Work((60, 140), cancels=0.05), lanes,
                     clients=16, duration_s=duration_s, jobs=arguments.jobs)  # fmt: skip
     if arguments.mode == "redis-away":
-        away = (every(20, away_for_minutes, seed),)
+        away = (every(150, away_for_minutes, seed),)
         return Plan("redis-away", Site(settings=_ECHO), Work((20, 300)), away, clients=8,
                     duration_s=duration_s)  # fmt: skip
     site = Site("bench", arguments.model, settings=_SMOLLM2, ready_within_s=120)

@@ -7,6 +7,7 @@ from tests.chaos.checker import Evidence, Verdict, check
 from tests.chaos.history import Entry, History, Kind
 from tests.chaos.ledger import read_ledger, redis_contents, unfinished
 from tests.chaos.long_run.conduct import Run
+from tests.chaos.long_run.world import World
 from tests.conditions import eventually
 
 # What a client may be told: taken, there already, try again, or nothing at all.
@@ -24,6 +25,7 @@ def judge(run: Run, *, exact: bool) -> int:
                    what="all jobs have ended")  # fmt: skip
     except AssertionError as error:
         complaints.append(str(error))
+    complaints += _bells_unheard(world)
     world.stop()
     with world.redis() as redis:
         left = redis_contents(redis)
@@ -38,6 +40,16 @@ def judge(run: Run, *, exact: bool) -> int:
     _print(run, verdict, history, complaints)
     history.write(world.stack.folder / "history.jsonl")
     return 1 if complaints else 0
+
+
+def _bells_unheard(world: World) -> list[str]:
+    """Workers connect to a Redis that was away for long half a minute later at the latest."""
+    try:
+        with world.redis() as redis:
+            eventually(lambda: not redis.keys("model.*"), within_s=60, what="all bells are heard")
+    except AssertionError as error:
+        return [str(error)]
+    return []
 
 
 def _strange_answers(history: History) -> list[str]:
