@@ -1,6 +1,8 @@
 """/v1/models, /v1/workers, /v1/queues, /v1/components: what there is and what it
 does; and the pause of a model version."""
 
+from typing import Annotated
+
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
@@ -22,7 +24,8 @@ from models_store.catalog import ModelVersion
 class PauseRequest(Strict):
     """Why a model version is paused; the whole body may be missing."""
 
-    reason: Text = Field(default="", max_length=500)
+    # Bounded twice: the bound of `Text` would win over one in a default's Field.
+    reason: Annotated[Text, Field(max_length=500)] = ""
 
 
 def blueprint(services: Services) -> APIBlueprint:

@@ -1,5 +1,6 @@
 """A paused model version: nothing is claimed, and everybody is told."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def test_a_second_pause_keeps_its_time_and_a_second_resume_is_harmless(door: Fro
     for _ in range(2):
         assert read(door.send("POST", "/v1/models/echo/resume"), ModelAnswer).paused is None
     assert pauses.paused(door.engine) == {}
+
+
+def test_a_reason_is_short(door: FrontDoor) -> None:
+    said = door.send("POST", "/v1/models/echo/pause", data=json.dumps({"reason": "x" * 501}))
+    assert refusal(said)[:3] == (422, "invalid_request", "reason")
 
 
 def test_only_admins_pause_and_only_what_there_is(door: FrontDoor) -> None:
