@@ -1,6 +1,7 @@
 """Usage: each job that ended counts once, on its day, whatever is killed between."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -61,7 +62,8 @@ def test_a_retry_and_a_job_that_was_given_back_are_no_usage(
     manager: TaskManager, engine: Engine, tenant_id: UUID
 ) -> None:
     worker_id, [one, other] = claimed(manager, engine, tenant_id, 2)
-    manager.finish(worker_id, [failure(one, retryable=True)])
+    tried = replace(failure(one, retryable=True), completion_tokens=7)
+    manager.finish(worker_id, [tried])
     manager.give_back(worker_id, [other.id])
     manager.settle()
     assert used(engine, tenant_id) == (0, 0, 0, 0, 0, 0)
