@@ -21,8 +21,10 @@ from jobs.settings import load
 def _database() -> Iterator[Engine]:
     try:
         engine = open_engine(load(), application="lmaas-tenants", connections=1)
-        yield engine
-        engine.dispose()
+        try:
+            yield engine
+        finally:
+            engine.dispose()
     except LmaasError as error:
         sys.exit(error.message)
 
