@@ -1,16 +1,12 @@
 """What is erased in the background: results and files that nobody wants kept, late
 uploads, and bytes that no row speaks for."""
 
-import logging
-
 from sqlalchemy import Engine
 
 from dispatcher.chores import MORE
 from files_store import expiry, loose, uploads
 from files_store.contents import Contents
 from jobs.task_manager import TaskManager
-
-log = logging.getLogger(__name__)
 
 
 def keep_files(engine: Engine, contents: Contents) -> object:
