@@ -4,6 +4,7 @@ A body in parts goes from the socket to the storage piece by piece; no more of i
 ever in memory than a buffer, however large the file.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from threading import BoundedSemaphore
 from typing import IO, Any, cast
 
 from flask import Request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from files_store.drafts import Draft
@@ -25,6 +26,9 @@ _FORM_PARTS = 32
 PIECE_BYTES = 64 * 1024
 # A client that neither sends nor takes anything for so long has left.
 _PATIENCE_S = 60.0
+# How much of a body is still read after it was refused.
+_DISCARD_BYTES = 64 * 1024 * 1024
+_DISCARD_S = 10.0
 
 
 class Transfers:
@@ -74,6 +78,17 @@ def receive(request: Request, file_field: str, made: Draft, most_bytes: int) -> 
     Raises `InvalidRequest` for what is no such form, lacks the file, has two, or is cut
     off, and `FileTooLarge`.
     """
+    heard_out = False
+    try:
+        form = _parse(request, file_field, made, most_bytes)
+        heard_out = True
+    finally:
+        if not heard_out:
+            _discard(request)
+    return form
+
+
+def _parse(request: Request, file_field: str, made: Draft, most_bytes: int) -> Form:
     boundary = _boundary(request, most_bytes)
     request.max_content_length = most_bytes + _FORM_BYTES
     parser = MultiPartParser(
@@ -95,6 +110,19 @@ def receive(request: Request, file_field: str, made: Draft, most_bytes: int) -> 
     if repeated is not None:
         raise InvalidRequest(f"{repeated[:64]!r} is given twice", param=repeated[:64])
     return Form(fields.to_dict(), files[file_field].filename or "")
+
+
+def _discard(request: Request) -> None:
+    """Reads on for a while. Who is refused while he still speaks would not hear why: the
+    server closes a connection with much that is unread, and that resets it."""
+    until, left = time.monotonic() + _DISCARD_S, _DISCARD_BYTES
+    with suppress(HTTPException, OSError):
+        request.max_content_length = max(left, request.content_length or 0)
+        while left > 0 and time.monotonic() < until:
+            piece = request.stream.read(PIECE_BYTES)
+            if not piece:
+                return
+            left -= len(piece)
 
 
 def _boundary(request: Request, most_bytes: int) -> bytes:
