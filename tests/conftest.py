@@ -5,7 +5,6 @@ run against servers of your own; else embedded ones are started for the run.
 A missing server fails, it does not skip.
 """
 
-import fcntl
 import itertools
 import os
 from collections.abc import Iterator
@@ -124,10 +123,7 @@ def smollm2_folder() -> Path:
     """Real SmolLM2-135M-Instruct as safetensors, converted once per checkout;
     the folder that `lmaas up` imports too."""
     folder = ROOT / ".lmaas" / "convert" / "smollm2"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "lock").open("w") as lock:  # the suite's processes take turns
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        convert(smollm2_file(), folder)
+    convert(smollm2_file(), folder)
     return folder
 
 

@@ -6,10 +6,12 @@ generation settings beside them. Exit status: 0 done (or done before), 1 with
 one sentence on stderr, 2 wrong usage.
 """
 
+import fcntl
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,6 +57,24 @@ def convert(gguf: Path, out: Path) -> bool:
         raise ModelRefused(
             f"{out} exists and was not made from {gguf.name}; name another folder or remove it"
         )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        if _is_finished(out, stamp):
+            return False
+        _convert(gguf, out, stamp)
+    return True
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One conversion into a folder at a time: who comes second finds it finished, and
+    nobody's folder is replaced under a reader."""
+    with out.with_name(f".{out.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _convert(gguf: Path, out: Path, stamp: str) -> None:
     folders.remove_abandoned(out.parent)
     work = folders.new_work_folder(out.parent)
     try:
@@ -66,7 +86,6 @@ def convert(gguf: Path, out: Path) -> bool:
         folders.publish(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return True
 
 
 def smollm2_file() -> Path:

@@ -86,7 +86,7 @@ def test_a_job_is_explained_from_no_worker_to_done(
 
     stack.start("web", "dispatcher")
     stack.ready(workers=0)
-    first = lmaas("submit", "-m", "echo", "--max-tokens", "1", "hello")
+    first = lmaas("submit", "-m", "echo", "--max-tokens", "4", "hello")
     becomes(first, "no_worker")
     assert "no worker hosts echo@1 (no_worker)" in lmaas("explain", first)
     assert "not known (no_worker)" in lmaas("explain", first)

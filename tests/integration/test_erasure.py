@@ -12,6 +12,7 @@ from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from api import operator_commands
 from api import tenants as tenant_commands
 from api.openai.file_answers import FileObject
 from api.operator_policies import kept
@@ -247,7 +248,7 @@ def test_a_tenants_policy_erases_what_is_older_and_nothing_else(
 
 
 def test_the_policy_is_set_in_words(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_commands, "load", lambda: door.services.settings)
+    monkeypatch.setattr(operator_commands, "load", lambda: door.services.settings)
 
     def retain(*words: str) -> str:
         done = CliRunner().invoke(tenant_commands.main, ["retain", *words])
