@@ -8,6 +8,7 @@ one sentence on stderr, 2 wrong usage.
 
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -69,9 +70,12 @@ def convert(gguf: Path, out: Path) -> bool:
 def _alone(out: Path) -> Iterator[None]:
     """One conversion into a folder at a time: who comes second finds it finished, and
     nobody's folder is replaced under a reader."""
-    with out.with_name(f".{out.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = os.open(out.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def _convert(gguf: Path, out: Path, stamp: str) -> None:
