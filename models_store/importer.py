@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import sqlalchemy
 from sqlalchemy import Connection
@@ -113,16 +113,22 @@ def _copy(source: Path, work: Path, files: Mapping[str, int]) -> None:
         # The name was checked a moment ago; a link that took its place since
         # is not followed.
         (work / name).parent.mkdir(exist_ok=True)
-        with os.fdopen(_open(source / name), "rb") as reader, (work / name).open("xb") as writer:
+        with os.fdopen(_open(source, name), "rb") as reader, (work / name).open("xb") as writer:
             shutil.copyfileobj(reader, writer, 4 << 20)
             writer.flush()
             os.fsync(writer.fileno())
 
 
-def _open(path: Path) -> int:
-    folder = os.open(path.parent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+def _open(source: Path, name: str) -> int:
+    # `source` itself may be a link: whoever named it meant it. Nothing below may.
+    *inner, last = PurePosixPath(name).parts
+    folder = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        for part in inner:
+            outer = folder
+            folder = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=outer)
+            os.close(outer)
+        return os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -137,3 +137,10 @@ def test_a_folder_of_another_database_is_never_touched(
     (strange / "manifest.json").write_text("{}", encoding="utf-8")
     assert bring(folder, models, engine).version == 2
     assert (strange / "manifest.json").read_text(encoding="utf-8") == "{}"
+
+
+def test_a_folder_may_be_named_by_a_link(tmp_path: Path, engine: Engine) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(write_lm(tmp_path / "tiny"))
+    made = import_folder(link, name="tiny", models_folder=tmp_path / "models", engine=engine)
+    assert made.reference == "tiny@1"
