@@ -80,7 +80,7 @@ def test_a_deleted_version_fails_what_waits_and_ends_what_runs(
     before = deploy(arena, tmp_path / "d", "four")
     version = deploy(arena, tmp_path / "e", "five")
     with arena.workers("worker.doomed", LMAAS_MODEL=version, LMAAS_SLOTS="2"):
-        running = [arena.client.submit("r" * 10 * SPEED, model=version) for _ in range(2)]
+        running = [arena.client.submit("r" * 4 * SPEED, model=version) for _ in range(2)]
         eventually(lambda: {UUID(id) for id in running} <= arena.running(), within_s=10)
         waiting = arena.submit(rng, 6, longest=20, model=version)
         with pytest.raises(ModelInUse, match="jobs wait for"):

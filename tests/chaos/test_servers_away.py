@@ -209,6 +209,7 @@ def test_a_postgres_that_restarts_in_every_phase_of_many_jobs_loses_none(
 def make_read_only(arena: Arena, *, really: bool) -> None:
     """As a server is after a failover, for all connections but this one."""
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    arena.engine.dispose()  # its idle connections were cut the last time
     with arena.engine.connect() as connection:
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.commit()
