@@ -163,6 +163,9 @@ def test_a_worker_whose_postgres_is_a_black_hole_fences_itself(
         leases = len(of_pid(arena, pid))
         ids = until(arena, rng, is_at_work, "the far worker is at work again")
         proxy.delay(up_s=2.8)
+        # Its jobs may end before that: the delay stays until a heartbeat was late.
+        said = "could not be renewed"
+        eventually(lambda: arena.stack.log("worker.far").count(said) >= 2, within_s=15)
         arena.succeed(ids)
         proxy.delay()
         eventually(lambda: len(of_pid(arena, pid)) > leases, within_s=20)
