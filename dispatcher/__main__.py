@@ -70,7 +70,7 @@ def work(settings: Settings, stopping: threading.Event) -> None:
     log.info("dispatcher is ready")
     while not stopping.is_set():
         _patiently(dispatcher.tick, stopping)
-        time.sleep(_BREATH_S)
+        time.sleep(_BREATH_S + dispatcher.rest_s)
         ear.wait(stopping)
     reaper.join(timeout=5)
     ringer.stop()

@@ -25,6 +25,7 @@ _SETTLE_EVERY_S = 0.25
 # Rounds of one tick, each of which reads twice as many flows and of each twice as much.
 _ROUNDS = 8
 _FLOWS_EACH = 8
+_REST_S = 0.025
 
 
 class JobDispatcher:
@@ -37,10 +38,18 @@ class JobDispatcher:
         self._cluster = cluster
         self._ringer = ringer
         self._settled_at = 0.0
+        self._all_taken = False
         self._books: dict[tuple[str, int], FlowBook] = {}
+
+    @property
+    def rest_s(self) -> float:
+        """How long the next tick may wait although somebody called: longer while all
+        slots are taken and enough is released, since then nothing gains by it."""
+        return _REST_S if self._all_taken else 0.0
 
     def tick(self) -> int:
         """Releases what the live workers have room for; returns how many."""
+        self._all_taken = True
         now = time.monotonic()
         if now - self._settled_at >= _SETTLE_EVERY_S:
             self._settled_at = now
@@ -54,6 +63,7 @@ class JobDispatcher:
             reach("dispatcher.releasing")
             released = self._release(model, BUFFER * capacity.slots, least)
             count += len(released.ids)
+            self._all_taken = self._all_taken and released.backlog
             # Full workers claim when a slot frees; a bell would only cost them time.
             if released.ids and not released.backlog:
                 reach("dispatcher.released")

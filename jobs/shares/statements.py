@@ -66,7 +66,8 @@ released AS MATERIALIZED (
 # offset at most, so the bound on rank keeps the scan from walking over those.
 _CHOICES = f"""
 , each AS MATERIALIZED (
-  SELECT greatest(:least, 2 * (:target - (SELECT count(*) FROM released))
+  SELECT greatest(:least, CASE count(*) WHEN 1 THEN 1 ELSE 2 END
+                          * (:target - (SELECT count(*) FROM released))
                           / greatest(1, count(*))) AS most FROM flow
 ), waiting AS (
   SELECT f.tenant_id, f.priority, coalesce(t.weight, 1) AS weight,
