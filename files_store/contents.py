@@ -8,6 +8,7 @@ does it (S3: a multipart upload). Keys are made by the server alone.
 import errno
 import importlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -68,9 +69,9 @@ def open_contents(settings: Settings) -> Contents:
     return _Remote(storage, root.rstrip("/"))
 
 
-class _Base:
-    def begin(self, key: str) -> Sink:
-        raise NotImplementedError
+class _Base(ABC):
+    @abstractmethod
+    def begin(self, key: str) -> Sink: ...
 
     @contextmanager
     def write(self, key: str) -> Iterator[Sink]:
