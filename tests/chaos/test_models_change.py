@@ -11,10 +11,8 @@ import pytest
 from jobs.database import transact
 from jobs.errors import ModelInUse
 from models_store import deletion, echo
-from tests.chaos.arena import SPEED, Arena
+from tests.chaos.arena import MOVING, SPEED, Arena
 from tests.conditions import eventually
-
-MOVING = "moving"
 
 
 def deploy(arena: Arena, folder: Path, words: str) -> str:
