@@ -33,11 +33,18 @@ def remove_abandoned(parent: Path) -> int:
     """Removes the work folders of more than a day ago: their makers were killed."""
     oldest = time.time() - _ABANDONED_AFTER_S
     abandoned = [
-        folder for folder in parent.glob(f"{_WORK_PREFIX}*") if folder.lstat().st_mtime < oldest
+        folder for folder in parent.glob(f"{_WORK_PREFIX}*") if _is_older(folder, than=oldest)
     ]
     for folder in abandoned:
         shutil.rmtree(folder, ignore_errors=True)
     return len(abandoned)
+
+
+def _is_older(folder: Path, *, than: float) -> bool:
+    try:
+        return folder.lstat().st_mtime < than
+    except FileNotFoundError:  # an import beside this one has just moved it to its place
+        return False
 
 
 def publish(work: Path, target: Path) -> None:

@@ -126,6 +126,23 @@ def test_work_folders_of_yesterday_are_removed_and_todays_are_not(tmp_path: Path
     assert sorted(tmp_path.iterdir()) == sorted([new, tmp_path / "model"])
 
 
+def test_an_import_that_ends_while_work_folders_are_looked_at_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, ending = folders.new_work_folder(tmp_path), folders.new_work_folder(tmp_path)
+    os.utime(old, (time() - 90_000,) * 2)
+
+    def listed(_: Path, pattern: str) -> list[Path]:
+        found = [path for path in tmp_path.iterdir() if path.match(pattern)]
+        if ending.exists():
+            folders.publish(ending, folders.version_folder(tmp_path, "m", 1))
+        return found
+
+    monkeypatch.setattr(Path, "glob", listed)
+    assert folders.remove_abandoned(tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 def test_publishing_replaces_what_stood_there(tmp_path: Path) -> None:
     target = folders.version_folder(tmp_path, "m", 1)
     for content in ("damaged", "good"):
