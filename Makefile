@@ -39,7 +39,7 @@ down: $(VENV)/.installed ## stop everything; queued jobs stay and go on at the n
 	@$(BIN)/lmaas down
 
 test: $(VENV)/.installed-dev ## unit, integration, acceptance and chaos tests on real servers
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(SUITES)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile $(SUITES)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/chaos
 
 check: $(VENV)/.installed-dev ## formatting, lint, types and the direction of imports
