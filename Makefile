@@ -23,7 +23,7 @@ SEED ?=
 SEEDED = $(if $(SEED),--seed $(SEED))
 
 .PHONY: help demo up down test check mutants races fuzz-api compat chaos chaos-echo \
-    chaos-redis-away chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-backlog bench-batch \
+    chaos-redis-away chaos-smollm2 proof-batch-dirty proof-batch-smollm2 bench bench-queue bench-pairs bench-backlog bench-batch \
     bench-quotas bench-engine bench-embed bench-peers bench-cancel bench-files clean
 
 help: ## list the targets
@@ -83,6 +83,9 @@ bench: bench-queue bench-engine ## the two benchmarks of this machine
 
 bench-queue: $(VENV)/.installed ## jobs per second against a 20-line Flask and Celery app
 	$(BIN)/python -m benchmarks.queue_throughput
+
+bench-pairs: $(VENV)/.installed-dev ## the queue against an older one, in turn: BEFORE=<revision>
+	$(BIN)/python -m benchmarks.queue_pairs --before $(BEFORE)
 
 bench-backlog: $(VENV)/.installed ## submit, tick and claim with a million rows in the table
 	$(BIN)/python -m benchmarks.backlog

@@ -78,10 +78,11 @@ def median_ms(act: Callable[[], object], times: int) -> float:
 
 
 class Probe:
-    """One worker's and one client's view of the queue."""
+    """One worker's and one client's view of the queue; `engine` plans as theirs do."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, front: Engine) -> None:
         self._manager = TaskManager(engine)
+        self._front = TaskManager(front)
         self._tenant_id = tenants.ensure(engine, "bench")
         who = Incarnation(new_id(), new_id(), "echo", 1, "cpu", "bench", 1, SLOTS)
         leases.open_lease(engine, who, 3600)
@@ -94,7 +95,7 @@ class Probe:
 
     def submit(self) -> None:
         """One job."""
-        self._manager.submit(
+        self._front.submit(
             NewJob(id=new_id(), tenant_id=self._tenant_id, task="generate", model="echo", version=1,
                    priority=Priority.NORMAL, client_address="127.0.0.1", input={"prompt": "x"},
                    parameters={"max_tokens": 16}, labels={}, prompt_tokens=1, max_tokens=16)
@@ -143,9 +144,12 @@ def measured(folder: Path, state: str | None, arguments: argparse.Namespace) -> 
         if state is not None:
             fill(url, state, arguments.rows)
         given = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
-        engine = open_engine(Settings.model_validate(given), application="bench")
-        found = Probe(engine).measure(arguments.times)
-        engine.dispose()
+        settings = Settings.model_validate(given)
+        front = open_engine(settings, application="bench-web")
+        engine = open_engine(settings, application="bench", plan_once=True)
+        found = Probe(engine, front).measure(arguments.times)
+        for each in (engine, front):
+            each.dispose()
     finally:
         server.remove()
     return found

@@ -92,7 +92,7 @@ def measured(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
                {"queued_jobs": 3 * arguments.rows // 2000})]  # fmt: skip
         first = ids[0]
         found = {
-            "submit without limits, ms": median_ms(Probe(engine).submit, arguments.times),
+            "submit without limits, ms": median_ms(Probe(engine, engine).submit, arguments.times),
             "admission, ms": median_ms(
                 lambda: admission.admit(counting, first, Asked(1, 20)), arguments.times
             ),

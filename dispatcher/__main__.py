@@ -47,7 +47,9 @@ def main() -> None:
 
 def work(settings: Settings, stopping: threading.Event) -> None:
     """The dispatcher's loops: reaping and observing in threads, ticking in this one."""
-    engine = open_engine(settings, application="lmaas-dispatcher", connections=1, durable=False)
+    engine = open_engine(
+        settings, application="lmaas-dispatcher", connections=1, durable=False, plan_once=True
+    )
     # The reaper can end a job for good, which no crash of Postgres may forget.
     durable = open_engine(settings, application="lmaas-reaper", connections=1)
     ringer = BellRinger(Bell(settings))

@@ -49,18 +49,29 @@ class Base(DeclarativeBase):
 
 
 def open_engine(
-    settings: Settings, *, application: str, connections: int = 5, durable: bool = True
+    settings: Settings,
+    *,
+    application: str,
+    connections: int = 5,
+    durable: bool = True,
+    plan_once: bool = False,
 ) -> Engine:
     """An engine for one process. `application` is what pg_stat_activity shows.
 
     With `durable=False` a commit does not wait for the disk: a crash of
     Postgres may forget the last moments, which release and claim can bear
     (the rows are then simply waiting again), accept and finish cannot.
+
+    With `plan_once` a repeated statement is planned once for all values. Where
+    nothing but a few statements runs, again and again and by their keys, that is
+    always right, and Postgres' own guess cost as much as the statement each time.
     """
     options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s"
     options += " -c idle_in_transaction_session_timeout=30s"
     if not durable:
         options += " -c synchronous_commit=off"
+    if plan_once:
+        options += " -c plan_cache_mode=force_generic_plan"
     url = settings.database_url.get_secret_value()
     arguments = {
         "application_name": application,

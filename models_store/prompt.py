@@ -151,16 +151,16 @@ def renderer(version: ModelVersion, models_folder: Path) -> PromptRenderer:
     # One at a time: a tokenizer takes up to a second and many megabytes, and
     # the first requests for a model arrive together.
     with _loading:
-        folder = version_folder(models_folder, version.name, version.version)
-        return _load(folder, version.reference, version.sha256)
+        return _load(version.name, version.version, version.sha256, models_folder)
 
 
 @lru_cache(maxsize=_CACHED)
-def _load(folder: Path, reference: str, sha256: str) -> PromptRenderer:
+def _load(name: str, number: int, sha256: str, models_folder: Path) -> PromptRenderer:
+    del sha256  # a part of the key: other files under this number are another renderer
     try:
-        return PromptRenderer.load(folder)
+        return PromptRenderer.load(version_folder(models_folder, name, number))
     except (ModelRefused, OSError) as error:
         raise ModelCorrupt(
-            f"the files of {reference} in the Model Store cannot be used: {error}; "
+            f"the files of {name}@{number} in the Model Store cannot be used: {error}; "
             "import the model again"
         ) from error

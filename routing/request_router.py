@@ -128,6 +128,8 @@ class RequestRouter:
                     param="parameters.response_format",
                 )
             grammar.check(asked.response_format)
+        if not asked.logit_bias and not asked.stop_token_ids:
+            return
         vocabulary = prompt.renderer(version, self._models_folder).vocab_size
         for name, ids in (
             ("logit_bias", asked.logit_bias),

@@ -44,9 +44,15 @@ class Worker:
     def __init__(self, settings: Settings, version: ModelVersion) -> None:
         self._settings = settings
         self._version = version
-        self._durable = open_engine(settings, application="lmaas-worker", connections=4)
+        self._durable = open_engine(
+            settings, application="lmaas-worker", connections=4, plan_once=True
+        )
         self._quick = open_engine(
-            settings, application="lmaas-worker-claims", connections=2, durable=False
+            settings,
+            application="lmaas-worker-claims",
+            connections=2,
+            durable=False,
+            plan_once=True,
         )
         self._identity = Identity(version.name, version.version, device_of(version, settings))
         if settings.process_id is not None:
