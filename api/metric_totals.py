@@ -80,9 +80,15 @@ class Totals:
         age = GaugeMetricFamily(
             "lmaas_component_age_seconds", "Since a part was last seen", labels=["component"]
         )
+        failing = GaugeMetricFamily(
+            "lmaas_chore_failures", "How often in a row a chore of a part failed, while it fails",
+            labels=["component", "chore"],
+        )  # fmt: skip
         for part in components.read(self._engine):
             age.add_metric([part.name], part.age_s)
-        return (looping, paused, age)
+            for chore in part.failing:
+                failing.add_metric([part.name, chore.name], chore.times)
+        return (looping, paused, age, failing)
 
     def _estimates(self) -> Iterable[Metric]:
         labels = ["model", "kind"]

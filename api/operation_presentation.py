@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.moments import maybe
+from api.moments import maybe, moment
 from jobs.job_views import QueueDepth
 from jobs.leases import Worker
 from jobs.outlook.components import Component
@@ -91,4 +91,8 @@ def component(shown: Component) -> dict[str, Any]:
         "missed": shown.missed,
         "broker_ok": shown.broker_ok,
         "broker_since": maybe(shown.broker_since),
+        "failing": [
+            {"name": one.name, "times": one.times, "error": one.error, "since": moment(one.since)}
+            for one in shown.failing
+        ],
     }

@@ -87,6 +87,15 @@ class QueueList(Answer):
     data: list[QueueAnswer]
 
 
+class FailingChoreAnswer(Answer):
+    """A kind of work of a part that fails again and again; the part's log has the place."""
+
+    name: str
+    times: int = Field(description="in a row")
+    error: str
+    since: str
+
+
 class ComponentAnswer(Answer):
     """A part of the system that holds no lease. `missed`: silent for too long."""
 
@@ -96,6 +105,7 @@ class ComponentAnswer(Answer):
     missed: bool
     broker_ok: bool | None = Field(description="whether Redis answered it; null if it never asks")
     broker_since: str | None = Field(description="since when that is so")
+    failing: list[FailingChoreAnswer] = Field(description="what it does that fails")
 
 
 class ComponentList(Answer):

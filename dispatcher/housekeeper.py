@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -25,6 +26,7 @@ from files_store.contents import open_contents
 from jobs import failpoints, logs
 from jobs.database import open_engine
 from jobs.errors import BadSettings
+from jobs.outlook import failing_chores
 from jobs.quotas import folding
 from jobs.settings import Settings, load
 from jobs.task_manager import TaskManager
@@ -69,7 +71,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stopping.set())
     engine = open_engine(settings, application="lmaas-housekeeper", connections=8)
     log.info("housekeeper is ready")
-    chores.work(all_chores(engine, settings), stopping)
+    chores.work(all_chores(engine, settings), stopping, partial(failing_chores.record, engine))
     engine.dispose()
 
 

@@ -157,6 +157,16 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class FailingChore:
+    """A kind of work that failed `times` in a row, and with which kind of error."""
+
+    name: str
+    times: int
+    error: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """A part of the server that is no worker. `missed`: not seen for too long.
     `broker_ok`: whether Redis answered it, None if it does not ask."""
@@ -166,6 +176,7 @@ class Component:
     age_s: float
     missed: bool
     broker_ok: bool | None
+    failing: tuple[FailingChore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from lmaas.answers import (
     Attempt,
     Choice,
     Component,
+    FailingChore,
     Job,
     JobError,
     Key,
@@ -154,6 +155,10 @@ def read_component(body: Mapping[str, Any]) -> Component:
         age_s=float(body["age_s"]),
         missed=bool(body["missed"]),
         broker_ok=body.get("broker_ok"),
+        failing=tuple(
+            FailingChore(one["name"], one["times"], one["error"], read_time(one["since"]))
+            for one in body.get("failing", ())  # an older server tells of none
+        ),
     )
 
 

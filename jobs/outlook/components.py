@@ -5,6 +5,7 @@ Several dispatchers share one row: what counts is that one of them is at work.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -27,9 +28,19 @@ RETURNING name
 
 _READ = text("""
 SELECT name, seen_at, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age_s,
-       broker_ok, broker_since
+       broker_ok, broker_since, failing
 FROM components ORDER BY name
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class FailingChore:
+    """A chore that failed `times` in a row; `error` is the kind of error, without its text."""
+
+    name: str
+    times: int
+    error: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Component:
     age_s: float
     broker_ok: bool | None
     broker_since: datetime | None
+    failing: tuple[FailingChore, ...] = ()
 
     @property
     def missed(self) -> bool:
@@ -55,4 +67,13 @@ def seen(engine: Engine, name: str, *, broker_ok: bool | None = None) -> None:
 
 def read(engine: Engine) -> list[Component]:
     """All parts that ever showed themselves."""
-    return [Component(*row) for row in run(engine, _READ, {})]
+    return [_component(row) for row in run(engine, _READ, {})]
+
+
+def _component(row: Any) -> Component:
+    failing = tuple(_chore(name, told) for name, told in sorted(row.failing.items()))
+    return Component(row.name, row.seen_at, row.age_s, row.broker_ok, row.broker_since, failing)
+
+
+def _chore(name: str, told: dict[str, Any]) -> FailingChore:
+    return FailingChore(name, told["times"], told["error"], datetime.fromisoformat(told["since"]))

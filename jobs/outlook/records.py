@@ -5,9 +5,11 @@ No job depends on them: emptied, they fill again.
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Double, Integer, Text, Uuid
+from sqlalchemy import BigInteger, Double, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs.database import Base
@@ -24,6 +26,8 @@ class ComponentRecord(Base):
     # Whether Redis answered it, and since when that is so; None: it does not ask.
     broker_ok: Mapped[bool | None] = mapped_column()
     broker_since: Mapped[datetime | None] = mapped_column(Moment)
+    # Of a housekeeper: `jobs.outlook.failing_chores`.
+    failing: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
 
 
 class PredictionRecord(Base):

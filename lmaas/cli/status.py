@@ -178,5 +178,11 @@ def _print_components(components: tuple[Component, ...]) -> None:
             told.print(f"no {part.name} has been seen for {duration(part.age_s)}", markup=False)
         elif part.broker_ok is False:
             told.print("Redis does not answer; jobs run without it, each up to a second later")
+        for chore in part.failing:
+            told.print(
+                f"{part.name}: {chore.name!r} failed {chore.times} times in a row "
+                f"({chore.error}), first {ago(chore.since)}; its log says where",
+                markup=False,
+            )
     if not any(part.name == "dispatcher" for part in components):
         told.print("no dispatcher was ever seen; nothing is released until one runs")

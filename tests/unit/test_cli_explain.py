@@ -172,5 +172,9 @@ def test_status_tells_what_stands_still(server: ScriptedServer, lmaas: Lmaas) ->
     assert "no dispatcher has been seen for 40.0 s" in out
     answers["/v1/components"] = [part | {"missed": False, "broker_ok": False}]
     assert "Redis does not answer; jobs run without it" in lmaas("status")[1]
+    chore = {"name": "files", "times": 3, "error": "KeyError", "since": "2026-01-01T00:00:00Z"}
+    answers["/v1/components"] = [part | {"name": "housekeeper", "failing": [chore]}]
+    said = " ".join(lmaas("status")[1].split())
+    assert "housekeeper: 'files' failed 3 times in a row (KeyError), first " in said
     answers["/v1/components"] = []
     assert "no dispatcher was ever seen" in lmaas("status")[1]
