@@ -10,6 +10,7 @@ from jobs.content_errors import JobNotEnded
 from jobs.envelopes import Idempotency
 from jobs.errors import InvalidRequest
 from jobs.job_views import JobView
+from jobs.keys import Principal
 
 _LONGEST_KEY = 255
 
@@ -25,6 +26,12 @@ def idempotency(body: bytes) -> Idempotency | None:
             param="Idempotency-Key",
         )
     return Idempotency(key, hashlib.sha256(body).digest())
+
+
+def recalled(services: Services, asking: Principal, key: Idempotency | None) -> UUID | None:
+    """The job that this key of the asking tenant made, if it came before. Raises
+    `IdempotencyConflict` if that was with another body."""
+    return None if key is None else services.task_manager.recall(asking.tenant_id, key)
 
 
 def cancel(services: Services, tenant_id: UUID, job_id: UUID) -> None:

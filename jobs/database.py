@@ -66,22 +66,8 @@ def open_engine(
     nothing but a few statements runs, again and again and by their keys, that is
     always right, and Postgres' own guess cost as much as the statement each time.
     """
-    options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s"
-    options += " -c idle_in_transaction_session_timeout=30s"
-    if not durable:
-        options += " -c synchronous_commit=off"
-    if plan_once:
-        options += " -c plan_cache_mode=force_generic_plan"
     url = settings.database_url.get_secret_value()
-    arguments = {
-        "application_name": application,
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 15_000,
-        "options": options,
-    }
+    arguments = _arguments(application, durable=durable, plan_once=plan_once)
     engine = create_engine(
         url,
         pool_size=connections,
@@ -104,6 +90,24 @@ def open_engine(
     _singles[engine] = single
     event.listen(engine, "engine_disposed", lambda _: single.dispose())
     return engine
+
+
+def _arguments(application: str, *, durable: bool, plan_once: bool) -> dict[str, str | int]:
+    options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=60s"
+    options += " -c idle_in_transaction_session_timeout=30s"
+    if not durable:
+        options += " -c synchronous_commit=off"
+    if plan_once:
+        options += " -c plan_cache_mode=force_generic_plan"
+    return {
+        "application_name": application,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        "options": options,
+    }
 
 
 _singles: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()

@@ -38,13 +38,16 @@ WITH chosen AS (
     AND state IN ('succeeded', 'failed', 'cancelled', 'expired')
 {_ERASE}""")  # noqa: S608 - only constants are joined
 
-# Each tenant's oldest by the index of what is not erased; then locked in id order.
+# Each tenant's oldest by the index of what is not erased; then locked in id order. What
+# a batch that still runs has yet to put into its files is not due.
 _DUE = text(f"""
 WITH chosen AS MATERIALIZED (
   SELECT id FROM jobs WHERE erased_at IS NULL AND id = ANY(ARRAY(
     SELECT due.id FROM tenants t CROSS JOIN LATERAL (
       SELECT j.id FROM jobs j WHERE j.tenant_id = t.id AND j.erased_at IS NULL
         AND j.finished_at < clock_timestamp() - make_interval(secs => t.retain_results_s)
+        AND (j.batch_id IS NULL OR j.batch_id <> ALL (ARRAY(SELECT id FROM batches
+          WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling'))))
       ORDER BY j.finished_at LIMIT :most) due
     WHERE t.retain_results_s IS NOT NULL LIMIT :most))
   ORDER BY id FOR UPDATE SKIP LOCKED

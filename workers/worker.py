@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 from bells.hints import CANCELLED, Hints, listen
 from bells.token_stream import TokenWriter
@@ -44,16 +45,9 @@ class Worker:
     def __init__(self, settings: Settings, version: ModelVersion) -> None:
         self._settings = settings
         self._version = version
-        self._durable = open_engine(
-            settings, application="lmaas-worker", connections=4, plan_once=True
-        )
-        self._quick = open_engine(
-            settings,
-            application="lmaas-worker-claims",
-            connections=2,
-            durable=False,
-            plan_once=True,
-        )
+        engine = partial(open_engine, settings, plan_once=True)
+        self._durable = engine(application="lmaas-worker", connections=4)
+        self._quick = engine(application="lmaas-worker-claims", connections=2, durable=False)
         self._identity = Identity(version.name, version.version, device_of(version, settings))
         if settings.process_id is not None:
             self._identity.process_id = settings.process_id

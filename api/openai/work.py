@@ -23,6 +23,7 @@ from jobs.errors import DatabaseUnavailable, TooManyWaiters
 from jobs.job_views import JobView
 from jobs.keys import Principal
 from jobs.spec import Submit
+from jobs.tenant_errors import RateLimitExceeded
 from routing.openai.problems import named
 from routing.request_router import BadInput
 
@@ -115,7 +116,11 @@ class Work:
             log.warning("jobs whose reader went away run on: %s", error.message)
 
     def _submit(self) -> list[UUID]:
-        admit(self._services, self._asking, self.jobs)
+        try:
+            admit(self._services, self._asking, self.jobs)
+        except RateLimitExceeded:
+            if job_requests.recalled(self._services, self._asking, self._key) is None:
+                raise
         ids = []
         for number, job in enumerate(self.jobs):
             accepted = self._services.task_manager.submit(job, _nth(self._key, number))

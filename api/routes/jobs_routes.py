@@ -17,6 +17,7 @@ from api.schemas import ErrorAnswer, JobAnswer, JobDeleted, JobList
 from api.services import Services
 from jobs import job_views
 from jobs.envelopes import Accepted, Idempotency, NewJob
+from jobs.errors import LmaasError
 from jobs.failpoints import reach
 from jobs.job_views import JobView
 from jobs.keys import Scope
@@ -35,30 +36,7 @@ def blueprint(services: Services) -> APIBlueprint:
 
     @routes.post("", summary="Submit a job", responses={200: JobAnswer, 202: JobAnswer})
     def submit(body: Submit) -> Response:
-        asking = auth.require(Scope.JOBS)
-        idempotency = job_requests.idempotency(request.get_data())
-        try:
-            new = services.router.route(body, asking, request.remote_addr or "")
-        except BadInput as bad:
-            return errors.of_validation(bad.error, ("input",))
-        admit(services, asking, [new])
-        foretold = _foretell(services, body, new, idempotency)
-        wait_s = _preferred_wait_s()
-        with services.notifier.waiter(new.id) as waiter:
-            reach("web.submitting")
-            accepted = services.task_manager.submit(new, idempotency)
-            reach("web.submitted")
-            services.hints.wake_dispatcher(accepted.id)
-            if foretold is not None and accepted.submitted_at:
-                predictions.record(services.engine, new.id, "submit", foretold)
-            ended = waiter.wait(wait_s) if waiter and wait_s and accepted.submitted_at else None
-        if accepted.submitted_at is None:
-            view = _read(services, asking.tenant_id, str(accepted.id), wait_s)
-        else:
-            view = ended or _fresh(new, accepted)
-        answer = presentation.answer(presentation.job(view), 200 if view.is_terminal else 202)
-        answer.headers["Location"] = f"/v1/jobs/{view.id}"
-        return answer
+        return _submitted(services, body)
 
     @routes.get(
         "/<job_id>",
@@ -100,14 +78,57 @@ def blueprint(services: Services) -> APIBlueprint:
     return routes
 
 
-def _foretell(
-    services: Services, body: Submit, new: NewJob, idempotency: Idempotency | None
-) -> Outlook | None:
-    """Checks a deadline that the client wants checked. Raises
-    `DeadlineUnmeetable`; a job that was accepted before is not checked again."""
+def _submitted(services: Services, body: Submit) -> Response:
+    asking = auth.require(Scope.JOBS)
+    key = job_requests.idempotency(request.get_data())
+    wait_s = _preferred_wait_s()
+    try:
+        new = services.router.route(body, asking, request.remote_addr or "")
+        admit(services, asking, [new])
+        foretold = _foretell(services, body, new)
+    except BadInput as bad:
+        return errors.of_validation(bad.error, ("input",))
+    except LmaasError:
+        # What was accepted stays accepted, whatever would be said of it now.
+        known = job_requests.recalled(services, asking, key)
+        if known is None:
+            raise
+        return _told(_read(services, asking.tenant_id, str(known), wait_s))
+    accepted, ended = _enqueued(services, new, key, foretold, wait_s)
+    if accepted.submitted_at is None:  # it came before
+        return _told(_read(services, asking.tenant_id, str(accepted.id), wait_s))
+    return _told(ended or _fresh(new, accepted))
+
+
+def _enqueued(
+    services: Services,
+    new: NewJob,
+    key: Idempotency | None,
+    foretold: Outlook | None,
+    wait_s: float,
+) -> tuple[Accepted, JobView | None]:
+    """Submits; a new job also as it ended, if it did within the waiting time."""
+    with services.notifier.waiter(new.id) as waiter:
+        reach("web.submitting")
+        accepted = services.task_manager.submit(new, key)
+        reach("web.submitted")
+        services.hints.wake_dispatcher(accepted.id)
+        if accepted.submitted_at is None:
+            return accepted, None
+        if foretold is not None:
+            predictions.record(services.engine, new.id, "submit", foretold)
+        return accepted, waiter.wait(wait_s) if waiter and wait_s else None
+
+
+def _told(view: JobView) -> Response:
+    answer = presentation.answer(presentation.job(view), 200 if view.is_terminal else 202)
+    answer.headers["Location"] = f"/v1/jobs/{view.id}"
+    return answer
+
+
+def _foretell(services: Services, body: Submit, new: NewJob) -> Outlook | None:
+    """Checks a deadline that the client wants checked. Raises `DeadlineUnmeetable`."""
     if body.on_unmeetable is not OnUnmeetable.REFUSE or new.times.deadline is None:
-        return None
-    if idempotency is not None and services.task_manager.recall(new.tenant_id, idempotency):
         return None
     return check_deadline(services.engine, new, datetime.now(UTC))
 

@@ -7,7 +7,14 @@ from itertools import islice
 import click
 
 from lmaas.answers import Job
-from lmaas.cli.job_input import chosen, default_model, metadata_of, parameters, read_prompt
+from lmaas.cli.job_input import (
+    chosen,
+    conversation,
+    default_model,
+    metadata_of,
+    parameters,
+    read_prompt,
+)
 from lmaas.cli.moments import time_ahead
 from lmaas.cli.output import (
     ago,
@@ -42,6 +49,7 @@ timeout_option = click.option(
 @click.option(
     "--refuse-unmeetable", is_flag=True, help="Do not take it if --deadline cannot be met."
 )
+@click.option("--webhook", metavar="URL", help="Where its end is told; see `lmaas webhooks`.")
 @click.option("--wait", "-w", "waiting", is_flag=True, help="Wait and print the text.")
 @timeout_option
 @server_options
@@ -55,6 +63,7 @@ def submit(
     idempotency_key: str | None,
     deadline: datetime | None,
     refuse_unmeetable: bool,
+    webhook: str | None,
     waiting: bool,
     timeout_s: float | None,
     url: str | None,
@@ -66,9 +75,7 @@ def submit(
     PROMPT is read from standard input if it is `-` or missing.
     """
     text = read_prompt(prompt)
-    messages_ = [{"role": "user", "content": text}] if chat or system else None
-    if messages_ is not None and system:
-        messages_.insert(0, {"role": "system", "content": system})
+    messages_ = conversation(text, chat=chat, system=system)
     with Client(url) as client:
         job = client.submit(
             model=model or default_model(),
@@ -79,6 +86,7 @@ def submit(
             idempotency_key=idempotency_key,
             deadline=deadline,
             refuse_unmeetable=refuse_unmeetable,
+            webhook={"url": webhook} if webhook else None,
             **chosen(settings),
         )
         if waiting:

@@ -52,6 +52,14 @@ def read_prompt(argument: str | None) -> str:
         raise click.UsageError(f"standard input is not UTF-8: {error}") from error
 
 
+def conversation(text: str, *, chat: bool, system: str | None) -> list[dict[str, str]] | None:
+    """The messages of a chat, a system message first; None if it is none."""
+    if not chat and not system:
+        return None
+    opening = [{"role": "system", "content": system}] if system else []
+    return [*opening, {"role": "user", "content": text}]
+
+
 def metadata_of(pairs: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE words as a mapping."""
     found = {}

@@ -297,6 +297,27 @@ def test_what_was_appended_goes_with_its_job_or_with_the_time_of_its_batch(
         connection.execute(text("UPDATE tenants SET retain_results_s = NULL"))
 
 
+def test_what_a_running_batch_has_yet_to_tell_is_kept_until_it_ends(bench: BatchBench) -> None:
+    name = bench.create(bench.file([chat_line("one")]), open=True)
+    bench.take_in()
+    bench.run()
+    erased = "SELECT count(erased_at) FROM jobs WHERE batch_id = :id"
+    keep = text("UPDATE tenants SET retain_results_s = :s")
+    try:
+        with bench.engine.begin() as connection:
+            connection.execute(keep, {"s": 0})
+        bench.door.manager.erase_due()
+        assert value(bench.engine, erased, id=batch_id(name)) == 0
+        bench.door.send("POST", f"/v1/batches/{name}/close")
+        output, errors = bench.done(name)
+        assert ([line["custom_id"] for line in output], errors) == (["one"], [])
+        bench.door.manager.erase_due()
+        assert value(bench.engine, erased, id=batch_id(name)) == 1
+    finally:
+        with bench.engine.begin() as connection:
+            connection.execute(keep, {"s": None})
+
+
 def test_only_what_cannot_differ_is_equal() -> None:
     one = a_job(UUID(int=1))
     assert digest_of(one) == digest_of(a_job(UUID(int=2), priority=Priority.BATCH))

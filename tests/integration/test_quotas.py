@@ -98,6 +98,23 @@ def test_tokens_are_those_of_the_prompt_and_the_most_that_may_follow(door: Front
     assert answer.get_json()["error"]["limit"] == "tokens_per_minute"
 
 
+def test_no_limit_refuses_what_was_accepted_before_under_its_key(door: FrontDoor) -> None:
+    _, key = limited(door, "again", requests_per_minute=2)
+    native = door.submit(SMALL, key=key, headers={"Idempotency-Key": "native"})
+    asked = {"model": "echo", "input": "hello", "max_output_tokens": 16, "background": True}
+    same = {"Idempotency-Key": "openai"}
+    stored = door.send("POST", "/v1/responses", json=asked, key=key, headers=same)
+    assert (native.status_code, stored.status_code) == (202, 200)
+    assert door.submit(SMALL, key=key).status_code == 429
+    again = door.submit(SMALL, key=key, headers={"Idempotency-Key": "native"})
+    assert (again.status_code, again.get_json()["id"]) == (202, native.get_json()["id"])
+    again = door.send("POST", "/v1/responses", json=asked, key=key, headers=same)
+    assert (again.status_code, again.get_json()["id"]) == (200, stored.get_json()["id"])
+    other = door.submit(SMALL, key=key, headers={"Idempotency-Key": "another"})
+    assert other.status_code == 429
+    assert door.jobs() == 2
+
+
 def test_what_is_larger_than_the_limit_can_never_pass_and_says_so(door: FrontDoor) -> None:
     _, key = limited(door, "small", tokens_per_minute=COST - 1)
     answer = door.submit(SMALL, key=key)
@@ -141,7 +158,7 @@ def test_requests_at_once_never_pass_more_than_the_limit(door: FrontDoor) -> Non
     assert sum(at_once(*[ask] * 8)) == 5
 
 
-def test_queued_jobs_are_counted_again_when_some_have_run(door: FrontDoor) -> None:
+def test_queued_jobs_are_counted_samewhen_some_have_run(door: FrontDoor) -> None:
     tenant_id, key = limited(door, "queue", queued_jobs=3)
     accepted = [read(door.submit(SMALL, key=key), JobAnswer) for _ in range(3)]
     answer = door.submit(SMALL, key=key)
@@ -272,6 +289,21 @@ def test_files_hold_no_more_bytes_than_the_tenant_may_store(door: FrontDoor) -> 
     assert bring(100_000).status_code == 429
     assert door.send("DELETE", f"/v1/files/{kept.get_json()['id']}", key=key).status_code == 200
     assert bring(200).status_code == 200
+
+
+def test_files_that_come_at_once_pass_the_limit_by_no_more_than_themselves(
+    door: FrontDoor,
+) -> None:
+    _, key = limited(door, "crowd", storage_bytes=300)
+
+    def bring() -> int:
+        sent = {"purpose": "batch", "file": (io.BytesIO(b"x" * 100), "a.jsonl")}
+        return door.send("POST", "/v1/files", key=key, data=sent).status_code
+
+    answers = at_once(*[bring] * 6)
+    assert set(answers) <= {200, 429}
+    assert answers.count(200) >= 3
+    assert bring() == 429
 
 
 def test_a_tenant_without_limits_costs_no_statement_more(door: FrontDoor) -> None:

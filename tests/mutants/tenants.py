@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _QUOTAS = "tests/integration/test_quotas.py"
+_LIVE = "tests/integration/test_live_batches.py"
 _USAGE = "tests/integration/test_usage.py"
 _AUDIT = "tests/integration/test_audit.py"
 _SCOPES = "tests/integration/test_api_keys_and_scopes.py"
@@ -24,8 +25,20 @@ TENANTS = (
     Mutant(
         "quota-asked", "OpenAI's routes ask for the limits too",
         "api/openai/work.py",
-        "        admit(self._services, self._asking, self.jobs)\n", "",
+        "admit(self._services, self._asking, self.jobs)", "pass",
         (f"{_QUOTAS}::test_openais_routes_obey_the_same_limits[/v1/responses-body2]",),
+    ),
+    Mutant(
+        "quota-repeated", "what was accepted under its key is not refused by a limit",
+        "api/routes/jobs_routes.py",
+        "known = job_requests.recalled(services, asking, key)", "known = None",
+        (f"{_QUOTAS}::test_no_limit_refuses_what_was_accepted_before_under_its_key",),
+    ),
+    Mutant(
+        "retention-batch", "results that a batch has yet to write are kept",
+        "jobs/erasure.py",
+        "'validating', 'in_progress', 'finalizing', 'cancelling'", "'validating'",
+        (f"{_LIVE}::test_what_a_running_batch_has_yet_to_tell_is_kept_until_it_ends",),
     ),
     Mutant(
         "usage-ended", "a job that waits again is no usage",

@@ -56,6 +56,7 @@ def test_submit_and_wait_prints_the_text_alone(server: ScriptedServer, lmaas: Lm
 def test_every_option_reaches_the_server(server: ScriptedServer, lmaas: Lmaas) -> None:
     words = "--system brief --max-tokens 9 --temperature 0.5 --top-p 0.9 --top-k 4 --seed 1"
     words += " --stop A --stop B --priority batch --metadata a=b=c --idempotency-key k -m other"
+    words += " --webhook https://example.org/ends"
     assert lmaas("submit", *words.split(), "hi").code == 0
     sent = server.requests[0]
     assert sent.headers["idempotency-key"] == "k"
@@ -78,6 +79,7 @@ def test_every_option_reaches_the_server(server: ScriptedServer, lmaas: Lmaas) -
         },
         "priority": "batch",
         "metadata": {"a": "b=c"},
+        "webhook": {"url": "https://example.org/ends"},
     }
 
 
