@@ -3,6 +3,8 @@ fixed number of rows, however many jobs wait."""
 
 from sqlalchemy import text
 
+from jobs.shares.statements import EVERY_FLOW
+
 JOB = text("""
 SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
        max_tokens, completion_tokens, submitted_at, started_at, finished_at, run_at, expires_at,
@@ -89,18 +91,9 @@ FROM (SELECT prompt_tokens, max_tokens, floor, rank FROM jobs
 
 # The other flows: found by leaps through the index of waiting jobs, one probe
 # each, and counted up to an equal part of `most` rows in all.
-FLOWS = text("""
-WITH RECURSIVE leap AS (
-  (SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
-     AND state = 'queued' AND released_at IS NULL AND NOT held ORDER BY tenant_id, priority LIMIT 1)
-  UNION ALL
-  SELECT n.tenant_id, n.priority FROM leap l CROSS JOIN LATERAL (
-    SELECT tenant_id, priority FROM jobs WHERE model = :model AND version = :version
-      AND state = 'queued' AND released_at IS NULL AND NOT held
-      AND (tenant_id, priority) > (l.tenant_id, l.priority)
-    ORDER BY tenant_id, priority LIMIT 1) n
-), flows AS MATERIALIZED (
-  SELECT tenant_id, priority FROM leap LIMIT :most_flows
+FLOWS = text(f"""
+WITH RECURSIVE {EVERY_FLOW}, flows AS MATERIALIZED (
+  SELECT tenant_id, priority FROM flow
 ), part AS MATERIALIZED (
   SELECT greatest(4, :most / greatest(1, count(*)))::int8 AS rows, count(*) AS flows FROM flows
 )
@@ -124,7 +117,7 @@ CROSS JOIN LATERAL (
         ORDER BY rank LIMIT (SELECT rows FROM part)) heads
 ) w
 WHERE (f.tenant_id, f.priority) <> (:tenant_id, :priority)
-""")
+""")  # noqa: S608 - only constants are joined
 
 # Two waiting jobs for each model version: the first of a flow at random, and the one
 # that was released last. Something foretold by chance, not by who asks.

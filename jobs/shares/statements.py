@@ -33,8 +33,8 @@ _WEIGHT = _by_class({name.value: weight for name, weight in CLASS_WEIGHT.items()
 _WAITING = """model = :model AND version = :version
   AND state = 'queued' AND released_at IS NULL AND NOT held"""
 
-# From flow to flow by the index, without reading the jobs between.
-_EVERY_FLOW = f"""
+# From flow to flow by the index, without reading the jobs between: at most `:most_flows`.
+EVERY_FLOW = f"""
 flow AS (
   (SELECT tenant_id, priority, 1 AS number FROM jobs WHERE {_WAITING}
    ORDER BY tenant_id, priority LIMIT 1)
@@ -99,11 +99,11 @@ SELECT coalesce(c.epoch, 0) AS epoch, coalesce(c.floor, 0) AS floor, coalesce(c.
 FROM (VALUES (1)) one LEFT JOIN model_clocks c ON c.model = :model AND c.version = :version
 """  # noqa: S608 - only constants are joined
 
-CHOICES = text(f"WITH RECURSIVE {_RELEASED}, {_EVERY_FLOW}{_CHOICES}")
+CHOICES = text(f"WITH RECURSIVE {_RELEASED}, {EVERY_FLOW}{_CHOICES}")
 CHOICES_AMONG = text(f"WITH {_RELEASED}, {_THESE_FLOWS}{_CHOICES}")
 
 FLOWS = text(f"""
-WITH RECURSIVE {_EVERY_FLOW}
+WITH RECURSIVE {EVERY_FLOW}
 SELECT f.tenant_id, f.priority, coalesce(s.virtual, 0) AS virtual
 FROM flow f LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
   AND s.tenant_id = f.tenant_id AND s.priority = f.priority
