@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 
 from jobs.errors import UnknownModel
-from tests.integration.front_door import GOOD, FrontDoor, front_door, refusal
+from tests.integration.front_door import GOOD, FrontDoor, refusal
 
 LONG = "x" * 8_192  # as many tokens as the echo model's context
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

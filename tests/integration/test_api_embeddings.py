@@ -1,6 +1,5 @@
 """Embeddings at the front door: what is taken, what is refused, what is counted and told."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,18 +16,9 @@ from jobs.envelopes import ClaimedJob, Outcome
 from jobs.states import State
 from models_store.echo import CONTEXT_LENGTH
 from tests.conditions import eventually
-from tests.integration.front_door import FrontDoor, front_door, read, refusal
+from tests.integration.front_door import FrontDoor, read, refusal
 from tests.integration.job_samples import MODEL, VERSION, a_worker, empty, release_all, rows
 from workers.engines.echo_vectors import vector
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """/v1/jobs over HTTP, with a worker that the tests play themselves."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from api.schemas import JobAnswer, JobList, LiveAnswer, ReadyAnswer
 from jobs.envelopes import ClaimedJob
 from jobs.states import State
 from tests.conditions import eventually
-from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
+from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
@@ -24,15 +23,6 @@ from tests.integration.job_samples import (
     rows,
     success,
 )
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def run(door: FrontDoor, id: str) -> tuple[UUID, ClaimedJob]:

@@ -1,7 +1,6 @@
 """Who may do what: keys, scopes, tenants."""
 
 import base64
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,17 +11,8 @@ from api.schemas import JobAnswer, JobList, KeyAnswer, KeyList
 from jobs import keys
 from jobs.keys import Scope
 from tests.conditions import eventually
-from tests.integration.front_door import FrontDoor, front_door, read, refusal
+from tests.integration.front_door import FrontDoor, read, refusal
 from tests.integration.job_samples import history
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def operations(door: FrontDoor) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from jobs.errors import EngineFailed, PromptTooLong
 from jobs.job_events import Event
 from jobs.states import State
 from tests.conditions import eventually
-from tests.integration.front_door import FrontDoor, front_door, refusal
+from tests.integration.front_door import FrontDoor, refusal
 from tests.integration.job_samples import (
     MODEL,
     VERSION,
@@ -31,15 +31,6 @@ from tests.integration.job_samples import (
 )
 
 CHAT: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def claimed(door: FrontDoor) -> tuple[UUID, ClaimedJob]:

@@ -1,7 +1,6 @@
 """Whatever is sent to OpenAI's routes: an answer of theirs, never a server error."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from api.openai import work
 from routing.openai import requests, response_requests
 from routing.openai.fields import Body
-from tests.integration.front_door import FrontDoor, front_door
+from tests.integration.front_door import FrontDoor
 
 GOOD: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "echo", "messages": [{"role": "user", "content": "hello"}]},
@@ -44,15 +43,6 @@ def asked(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         if inside and turns in GOOD[path] and turns not in changes:
             body = body | {turns: [GOOD[path][turns][0] | inside]}
     return path, body
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 @settings(

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,25 +21,16 @@ from api.webhook_schemas import (
 from jobs.keys import Scope
 from jobs.webhooks.events import EVENTS
 from jobs.webhooks.outbox import Answer, Outbox
-from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
+from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import empty, rows, value
 
 URL = "https://hooks.example.com/x"
 
 
-@pytest.fixture(scope="module")
-def opened(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as door:
-        yield door
-
-
 @pytest.fixture
-def door(opened: FrontDoor) -> FrontDoor:
-    empty(opened.engine)
-    return opened
+def door(module_door: FrontDoor) -> FrontDoor:
+    empty(module_door.engine)
+    return module_door
 
 
 def post(door: FrontDoor, path: str, body: object = None, **more: Any) -> TestResponse:

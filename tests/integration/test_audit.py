@@ -1,7 +1,7 @@
 """The audit log: in the transaction of the change, for good, without secrets."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,17 +18,8 @@ from jobs.keys import Scope
 from jobs.quotas import limits
 from jobs.retention import Retention
 from models_store import aliases
-from tests.integration.front_door import FrontDoor, front_door, read, refusal
+from tests.integration.front_door import FrontDoor, read, refusal
 from tests.integration.job_samples import claimed, rows, success, value
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("audit")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def last(door: FrontDoor) -> audit.Entry:

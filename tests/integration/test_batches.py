@@ -3,7 +3,6 @@
 import json
 import logging
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,8 @@ from models_store.echo import write_folder
 from models_store.prompt import PromptRenderer
 from routing.openai.batch_outputs import lines as output_lines
 from tests.integration.batch_bench import CHAT, BatchBench, StopAfter, chat_line, said
-from tests.integration.front_door import FrontDoor, front_door, read, refusal
+from tests.integration.front_door import FrontDoor, read, refusal
 from tests.integration.job_samples import row, rows, value
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

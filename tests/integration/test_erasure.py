@@ -1,7 +1,6 @@
 """Erased content is in no table; the ledger, its events and its usage stay."""
 
 import io
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -24,7 +23,7 @@ from files_store import expiry
 from jobs import erasure, retention, tenants
 from jobs.retention import Retention
 from tests.conditions import eventually
-from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
+from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import (
     a_worker,
     at_once,
@@ -38,15 +37,6 @@ from tests.integration.job_samples import (
 )
 
 CANARY = "canary-7f3a9c"
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("erasure")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def submitted(door: FrontDoor, **more: Any) -> str:

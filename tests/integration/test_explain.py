@@ -1,6 +1,5 @@
 """GET /v1/jobs/{id}/explain: one test for each reason, read from durable state."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from jobs.keys import Scope
 from jobs.leases import Incarnation
 from jobs.outlook import components
 from jobs.states import State
-from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
+from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import (
     a_worker,
     empty,
@@ -28,20 +27,11 @@ from tests.integration.job_samples import (
 SLOTS = 8  # of `a_worker`
 
 
-@pytest.fixture(scope="module")
-def opened(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as door:
-        yield door
-
-
 @pytest.fixture
-def door(opened: FrontDoor) -> FrontDoor:
+def door(module_door: FrontDoor) -> FrontDoor:
     """Without jobs, workers, or anything that was ever seen."""
-    empty(opened.engine)
-    return opened
+    empty(module_door.engine)
+    return module_door
 
 
 @pytest.fixture

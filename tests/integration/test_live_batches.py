@@ -24,17 +24,8 @@ from jobs.quotas import limits
 from jobs.states import Priority
 from tests.conditions import eventually
 from tests.integration.batch_bench import BatchBench, StopAfter, chat_line
-from tests.integration.front_door import FrontDoor, front_door, refusal
+from tests.integration.front_door import FrontDoor, refusal
 from tests.integration.job_samples import a_job, failure, release_all, rows, value
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

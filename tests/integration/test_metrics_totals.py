@@ -1,7 +1,6 @@
 """/metrics tells totals that never shrink and how wrong the estimates were."""
 
 import re
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -12,23 +11,14 @@ from dispatcher.forgetting import keep_house
 from dispatcher.observer import Observer
 from jobs import counters, leases
 from jobs.outlook import components, predictions
-from tests.integration.front_door import FrontDoor, front_door
+from tests.integration.front_door import FrontDoor
 from tests.integration.job_samples import a_worker, empty, release_all, rows, success, worker_died
 
 
-@pytest.fixture(scope="module")
-def opened(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as door:
-        yield door
-
-
 @pytest.fixture
-def door(opened: FrontDoor) -> FrontDoor:
-    empty(opened.engine)
-    return opened
+def door(module_door: FrontDoor) -> FrontDoor:
+    empty(module_door.engine)
+    return module_door
 
 
 def told(door: FrontDoor) -> str:

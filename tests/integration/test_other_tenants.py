@@ -5,24 +5,14 @@ can make an object for fails the test: it cannot be forgotten.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from werkzeug.test import TestResponse
 
 from jobs.ids import new_id
-from tests.integration.front_door import GOOD, FrontDoor, front_door
+from tests.integration.front_door import GOOD, FrontDoor
 from tests.integration.job_samples import rows
-
-
-@pytest.fixture(scope="module")
-def door(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("others")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
 
 
 def made(door: FrontDoor, key: str, path: str, **more: Any) -> str:

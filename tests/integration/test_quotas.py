@@ -19,7 +19,7 @@ from jobs.quotas.admission import Asked
 from jobs.states import State
 from tests.conditions import eventually
 from tests.integration.batch_bench import BatchBench, chat_line
-from tests.integration.front_door import GOOD, FrontDoor, front_door, read, refusal
+from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import (
     a_worker,
     at_once,
@@ -35,20 +35,11 @@ COST = len("hello") + 8
 SMALL = GOOD | {"parameters": {"max_tokens": 8}}
 
 
-@pytest.fixture(scope="module")
-def house(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("quotas")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as opened:
-        yield opened
-
-
 @pytest.fixture
-def door(house: FrontDoor) -> Iterator[FrontDoor]:
-    yield house
-    empty(house.engine)
-    rows(house.engine, "WITH gone AS (DELETE FROM tenant_quotas) SELECT 1")
+def door(module_door: FrontDoor) -> Iterator[FrontDoor]:
+    yield module_door
+    empty(module_door.engine)
+    rows(module_door.engine, "WITH gone AS (DELETE FROM tenant_quotas) SELECT 1")
 
 
 def limited(door: FrontDoor, name: str, **changes: int | None) -> tuple[UUID, str]:

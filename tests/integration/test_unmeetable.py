@@ -1,6 +1,5 @@
 """A deadline that cannot be met is refused if the client asks for the check."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,31 +7,22 @@ import pytest
 
 from jobs import leases
 from jobs.outlook import components
-from tests.integration.front_door import GOOD, FrontDoor, front_door, refusal
+from tests.integration.front_door import GOOD, FrontDoor, refusal
 from tests.integration.job_samples import a_worker, empty, rows
 
 LONG = {"max_tokens": 8_000}
 
 
-@pytest.fixture(scope="module")
-def opened(
-    module_database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("door")
-    with front_door(folder, database_url=module_database_url, redis_url=redis_url) as door:
-        yield door
-
-
 @pytest.fixture
-def door(opened: FrontDoor) -> FrontDoor:
+def door(module_door: FrontDoor) -> FrontDoor:
     """One ready worker whose slots make 100 tokens a second each."""
-    empty(opened.engine)
-    components.seen(opened.engine, components.DISPATCHER)
-    worker_id = a_worker(opened.engine)
-    leases.renew(opened.engine, worker_id, state="ready", slots=8, stale_writes=0, lease_s=60)
-    rows(opened.engine, "INSERT INTO model_clocks (model, version, slot_tokens_per_s) "
+    empty(module_door.engine)
+    components.seen(module_door.engine, components.DISPATCHER)
+    worker_id = a_worker(module_door.engine)
+    leases.renew(module_door.engine, worker_id, state="ready", slots=8, stale_writes=0, lease_s=60)
+    rows(module_door.engine, "INSERT INTO model_clocks (model, version, slot_tokens_per_s) "
                         "VALUES ('echo', 1, 100) RETURNING 1")  # fmt: skip
-    return opened
+    return module_door
 
 
 def body(within_s: float, **changes: Any) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from dispatcher.safe_connection import Resolve, addresses
 from dispatcher.webhook_delivery import WebhookDelivery
-from jobs.database import open_engine
 from jobs.settings import Settings
 from jobs.task_manager import TaskManager
 from jobs.webhooks import log
@@ -46,19 +45,10 @@ from tests.receiver import Received, Receiver, Reply, receiving
 RULES = Rules(http=True, private=(ipaddress.ip_network("127.0.0.0/8"),))
 
 
-@pytest.fixture(scope="module")
-def opened(module_database_url: str, redis_url: str) -> Iterator[Engine]:
-    """One database for all of these; each test finds it empty."""
-    given = {"DATABASE_URL": module_database_url, "REDIS_URL": redis_url}
-    engine = open_engine(Settings.model_validate(given), application="tests", connections=10)
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture
-def engine(opened: Engine) -> Engine:
-    empty(opened)
-    return opened
+def engine(module_engine: Engine) -> Engine:
+    empty(module_engine)
+    return module_engine
 
 
 @pytest.fixture

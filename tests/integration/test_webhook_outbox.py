@@ -1,7 +1,6 @@
 """What is to be told is committed with what it tells; each is claimed by one at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -9,10 +8,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from jobs import statements
-from jobs.database import open_engine, run
+from jobs.database import run
 from jobs.envelopes import Times
 from jobs.ids import new_id
-from jobs.settings import Settings
 from jobs.task_manager import MAX_CRASHES, TaskManager
 from jobs.webhooks import log, retention
 from jobs.webhooks.announcements import announced
@@ -44,19 +42,10 @@ from tests.integration.job_samples import (
 URL = "https://hooks.example.com/x"
 
 
-@pytest.fixture(scope="module")
-def opened(module_database_url: str, redis_url: str) -> Iterator[Engine]:
-    """One database for all of these; each test finds it empty."""
-    given = {"DATABASE_URL": module_database_url, "REDIS_URL": redis_url}
-    engine = open_engine(Settings.model_validate(given), application="tests", connections=10)
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture
-def engine(opened: Engine) -> Engine:
-    empty(opened)
-    return opened
+def engine(module_engine: Engine) -> Engine:
+    empty(module_engine)
+    return module_engine
 
 
 @pytest.fixture
