@@ -27,6 +27,7 @@ from tests.integration.front_door import GOOD, FrontDoor, read, refusal
 from tests.integration.job_samples import (
     a_worker,
     at_once,
+    empty,
     failure,
     history,
     release_all,
@@ -78,6 +79,7 @@ def delete(door: FrontDoor, id: str, **more: Any) -> Any:
 
 
 def test_what_was_erased_is_in_no_table_and_the_ledger_stays(door: FrontDoor) -> None:
+    empty(door.engine)
     ids = [finished(door), finished(door, fails=True)]
     assert tables_with(door, CANARY) == {"job_inputs", "job_results"}
     before = [row(door.engine, UUID(id)) for id in ids]
