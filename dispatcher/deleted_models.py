@@ -46,4 +46,5 @@ def _erase(version: ModelVersion, settings: Settings, connection: Connection) ->
     folder = folders.version_folder(settings.models_folder, version.name, version.version)
     shutil.rmtree(folder, ignore_errors=True)
     deletion.mark_erased(connection, version)
+    deletions.forget_shares(connection, version.name, version.version)
     log.info("removed the files of %s", version.reference)

@@ -53,6 +53,9 @@ RETURNING job_id AS id
 """)  # noqa: S608 - only constants are joined
 
 
+_FORGET_SHARES = text("DELETE FROM fair_shares WHERE model = :model AND version = :version")
+
+
 def fail_waiting(engine: Engine, model: str, version: int) -> list[UUID]:
     """Ends waiting jobs of a version, at most a thousand at once. Safe in several
     processes at once."""
@@ -64,3 +67,9 @@ def open_jobs(connection: Connection, model: str, version: int) -> int:
     """How many jobs of a version have not ended."""
     values = {"model": model, "version": version}
     return int(connection.execute(_COUNT, values).scalar_one())
+
+
+def forget_shares(connection: Connection, model: str, version: int) -> None:
+    """Forgets what tenants were given of a version that nobody can ask for any more. If it
+    comes back, all begin at its virtual time, which stays."""
+    connection.execute(_FORGET_SHARES, {"model": model, "version": version})

@@ -60,6 +60,18 @@ def test_echo_is_the_same_version_every_time(run: Run) -> None:
     assert json.loads(first.stdout)["id"] == "echo@1"
 
 
+def test_a_version_is_deleted_by_its_number(run: Run) -> None:
+    run("echo")
+    refused = run("rm", "echo")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "error: name the one version to delete, as in echo@1\n"
+    done = run("rm", "echo@1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("echo@1 is deleted; stop the workers that host it")
+    assert run("ls").stdout == ""
+    assert "there is no model" in run("rm", "echo@1").stderr
+
+
 def test_what_is_refused_is_one_sentence_and_status_1(run: Run, tmp_path: Path) -> None:
     folder = write_lm(tmp_path / "tiny")
     for words, message in [
