@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -164,11 +165,12 @@ class InputRecord(Base):
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     input: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # json keeps the order of keys, which is that of a JSON schema's properties in the answer.
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     # The client's "metadata"; that name is taken in declarative classes.
     labels: Mapped[dict[str, str]] = mapped_column(JSONB)
     # What its route repeats of the request in every answer; null for native jobs.
-    asked: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    asked: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     # Where its end is told (`jobs.webhooks.events.JobWebhook`), and in which lane.
     webhook: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 

@@ -40,8 +40,8 @@ job AS (
   RETURNING id, submitted_at, expires_at
 ), input AS (
   INSERT INTO job_inputs (job_id, input, parameters, labels, asked, webhook)
-  SELECT id, CAST(:input AS jsonb), CAST(:parameters AS jsonb), CAST(:labels AS jsonb),
-         CAST(:asked AS jsonb), CAST(:webhook AS jsonb) FROM job
+  SELECT id, CAST(:input AS jsonb), CAST(:parameters AS json), CAST(:labels AS jsonb),
+         CAST(:asked AS json), CAST(:webhook AS jsonb) FROM job
 )
 INSERT INTO job_events (job_id, kind, attempt) SELECT id, 'queued', 0 FROM job
 RETURNING (SELECT submitted_at FROM job) AS submitted_at,

@@ -24,7 +24,9 @@ def digest_of(job: NewJob) -> bytes | None:
     if job.parameters.get("temperature", 0) != 0:
         return None
     asks = [job.task, job.model, job.version, job.input, job.parameters, job.labels, job.asked]
-    return hashlib.sha256(json.dumps(asks, sort_keys=True).encode()).digest()
+    # The order of a schema's properties is that of the answer's.
+    form = json.dumps(job.parameters.get("response_format"))
+    return hashlib.sha256((json.dumps(asks, sort_keys=True) + form).encode()).digest()
 
 
 def joined(engine: Engine, batch_id: UUID, lines: Sequence[TakenLine]) -> list[TakenLine]:

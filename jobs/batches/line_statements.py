@@ -33,8 +33,8 @@ _ADD = f"""job AS (
   RETURNING id
 ), input AS (
   INSERT INTO job_inputs (job_id, input, parameters, labels, asked)
-  SELECT i.id, CAST(i.input AS jsonb), CAST(i.parameters AS jsonb), CAST(i.labels AS jsonb),
-         CAST(i.asked AS jsonb)
+  SELECT i.id, CAST(i.input AS jsonb), CAST(i.parameters AS json), CAST(i.labels AS jsonb),
+         CAST(i.asked AS json)
   FROM mine CROSS JOIN unnest(CAST(:ids AS uuid[]), CAST(:inputs AS text[]),
     CAST(:parameters AS text[]), CAST(:labels AS text[]), CAST(:asked AS text[]))
     i(id, input, parameters, labels, asked)

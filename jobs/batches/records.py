@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     ForeignKey,
@@ -86,7 +87,7 @@ class BatchRecord(Base):
     dedupe: Mapped[bool] = mapped_column(server_default=text("false"))
     # The batch whose failed lines this one runs again, and what every body gets instead.
     retry_of: Mapped[UUID | None] = mapped_column(Uuid)
-    overrides: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    overrides: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     # Only counted and checked; `report` is what came out of that.
     dry_run: Mapped[bool] = mapped_column(server_default=text("false"))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -25,7 +25,7 @@ INSERT INTO batches (id, tenant_id, endpoint, input_file_id, completion_window,
 SELECT :id, :tenant_id, :endpoint, :input_file_id, :window, :window_s, :priority,
   CAST(:labels AS jsonb), :client_address, :output_expires_after_s,
   clock_timestamp() + make_interval(secs => :window_s), :open, :dedupe, :retry_of,
-  CAST(:overrides AS jsonb), :dry_run, :status,
+  CAST(:overrides AS json), :dry_run, :status,
   CASE :status WHEN 'in_progress' THEN clock_timestamp() END
 {source}
 ON CONFLICT (id) DO NOTHING RETURNING id

@@ -11,7 +11,7 @@ _SOMEBODY_LISTENS = """EXISTS (SELECT FROM webhook_endpoints w
 
 # What the housekeeper needs of the input, which may be erased as soon as a job has ended.
 _OF_JOB = """(SELECT jsonb_build_object('webhook', i.webhook, 'response',
-      i.asked @> '{"route": "responses", "background": true}')
+      i.asked ->> 'route' = 'responses' AND i.asked ->> 'background' = 'true')
     FROM job_inputs i WHERE i.job_id = e.id)"""
 
 

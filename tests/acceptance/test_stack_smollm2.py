@@ -243,12 +243,12 @@ def test_openais_completions_continue_prompts_up_to_a_stop_string(client: OpenAI
     assert second.text.startswith(prompts[1])
 
 
-def test_an_answer_in_the_form_of_a_schema_always_fits_it(client: OpenAI) -> None:
+def test_an_answer_in_the_form_of_a_schema_always_fits_it_in_its_order(client: OpenAI) -> None:
     schema = {
         "type": "object", "additionalProperties": False, "required": ["city", "size"],
         "properties": {
-            "city": {"type": "string", "maxLength": 20},
             "size": {"enum": ["small", "large"]},
+            "city": {"type": "string", "maxLength": 20},
         },
     }  # fmt: skip
     form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
@@ -259,7 +259,7 @@ def test_an_answer_in_the_form_of_a_schema_always_fits_it(client: OpenAI) -> Non
     assert len(answer.choices) == 2
     for choice in answer.choices:
         said = json.loads(choice.message.content or "")
-        assert set(said) == {"city", "size"}
+        assert list(said) == ["size", "city"]
         assert said["size"] in {"small", "large"}
 
 

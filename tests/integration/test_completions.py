@@ -137,14 +137,17 @@ def test_echo_is_certain_of_each_token(echo: Bench) -> None:
 
 
 def test_a_completion_has_the_form_that_was_asked_for(tiny: Bench) -> None:
-    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
+    answers = {name: {"type": "boolean"} for name in ("sure", "ok")}
+    schema = {"type": "object", "properties": answers, "required": ["ok", "sure"],
               "additionalProperties": False}  # fmt: skip
     form = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
     id = submit(tiny, response_format=form, max_tokens=60, temperature=1.0, n=2, seed=1)
     plain = submit(tiny, max_tokens=10)
     choices = result(ended(tiny, id)).choices
     assert choices is not None
-    assert all(isinstance(json.loads(choice.text)["ok"], bool) for choice in choices)
+    said = [json.loads(choice.text) for choice in choices]
+    assert [list(answer) for answer in said] == [["sure", "ok"]] * 2
+    assert {type(value) for answer in said for value in answer.values()} == {bool}
     assert result(ended(tiny, plain)).logprobs is None
 
 

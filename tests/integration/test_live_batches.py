@@ -313,6 +313,11 @@ def test_only_what_cannot_differ_is_equal() -> None:
     one = a_job(UUID(int=1))
     assert digest_of(one) == digest_of(a_job(UUID(int=2), priority=Priority.BATCH))
     assert digest_of(one) != digest_of(a_job(UUID(int=1), prompt="else"))
+    schemas = [{"properties": {key: {} for key in names}} for names in (("b", "a"), ("a", "b"))]
+    jobs = [a_job(UUID(int=1)), a_job(UUID(int=1))]
+    for job, schema in zip(jobs, schemas, strict=True):
+        job.parameters["response_format"] = {"json_schema": {"schema": schema}}
+    assert digest_of(jobs[0]) != digest_of(jobs[1])
     one.parameters["temperature"] = 0.5
     assert digest_of(one) is None
 

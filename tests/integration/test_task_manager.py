@@ -1,5 +1,7 @@
 """The Task Manager on real Postgres: submit, release, claim, finish."""
 
+import json
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -333,3 +335,22 @@ def test_an_error_of_the_database_shows_nothing_of_a_job(
         manager.finish(worker_id, [success(job, "CANARY-3140\x00")])
     assert "CANARY-3140" not in str(caught.value)
     assert state_of(engine, job.id) is State.RUNNING
+
+
+def test_what_was_asked_keeps_the_order_of_its_keys_and_so_does_its_replay(
+    engine: Engine, manager: TaskManager, tenant_id: UUID
+) -> None:
+    asked = {"max_tokens": 8, "form": {"reasoning": 1, "answer": {"z": 1, "aa": 2, "b": 3}}}
+    job = replace(a_job(tenant_id), parameters=asked, asked=asked)
+    manager.submit(job)
+    release_all(manager)
+    worker_id = a_worker(engine)
+    [first] = manager.claim(worker_id, MODEL, VERSION, 1)
+    assert manager.finish(worker_id, [success(first)])
+    assert manager.replay(tenant_id, job.id, "127.0.0.1")
+    release_all(manager)
+    [again] = manager.claim(worker_id, MODEL, VERSION, 1)
+    kept = job_views.asked(engine, job.id)
+    assert [json.dumps(one) for one in (first.parameters, again.parameters, kept)] == [
+        json.dumps(asked)
+    ] * 3
