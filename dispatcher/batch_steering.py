@@ -11,6 +11,6 @@ def settle_lines(engine: Engine) -> object:
     return MORE if TaskManager(engine).settle_lines() else None
 
 
-def hold_strays(engine: Engine) -> object:
-    """Holds lines that came back to the queue of a paused batch."""
-    return MORE if TaskManager(engine).hold_strays() else None
+def find_strays(engine: Engine) -> None:
+    """Looks for lines that came back to the queue of a paused batch."""
+    TaskManager(engine).find_strays()

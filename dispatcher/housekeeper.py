@@ -16,7 +16,7 @@ from dispatcher.batch_dry_runs import BatchDryRuns
 from dispatcher.batch_intake import BatchIntake
 from dispatcher.batch_outputs import BatchOutputs, end_lines
 from dispatcher.batch_retries import BatchRetries
-from dispatcher.batch_steering import hold_strays, settle_lines
+from dispatcher.batch_steering import find_strays, settle_lines
 from dispatcher.chores import Chore
 from dispatcher.deleted_models import finish_deletions
 from dispatcher.forgetting import keep_house
@@ -48,7 +48,7 @@ def all_chores(engine: Engine, settings: Settings) -> list[Chore]:
         Chore("batch ends", 0.5, lambda _: end_lines(engine)),
         Chore("batch outputs", 0.5, BatchOutputs(engine, contents).piece),
         Chore("batch steering", 0.5, lambda _: settle_lines(engine)),
-        Chore("batch strays", 5.0, lambda _: hold_strays(engine)),
+        Chore("batch strays", 5.0, lambda _: find_strays(engine)),
         Chore("batch retries", 0.5, BatchRetries(engine, contents, settings).piece),
         Chore("batch dry runs", 0.5, BatchDryRuns(engine, settings, contents).piece),
         Chore("webhooks", LOOK_EVERY_S, WebhookDelivery(engine, settings).run),

@@ -8,13 +8,16 @@ from sqlalchemy import Engine, text
 
 from jobs.database import run
 from jobs.outlook.estimates import GUESSED_TOKEN_S
+from jobs.shares.statements import settled
 from jobs.states import CLASS_OFFSET_S
 
 _MOST = 2_000
 
-_WAITING = "state = 'queued' AND released_at IS NULL"
+# Of the released ones those stay that are to show which of them kills its worker.
+_NOT_BEGUN = "state = 'queued' AND (released_at IS NULL OR suspect_group IS NULL)"
 
-# One batch, a piece of its lines. In another class, or free again, a line comes anew:
+# One batch, a piece of its lines. What was let through, and no worker has begun, comes
+# back and gives its charge back. In another class, or free again, a line comes anew:
 # it has no claim on turns that others took meanwhile. `unsettled` goes when a look
 # under the batch's lock finds none left; a verb that comes later sets it again.
 _SETTLE = text(f"""
@@ -24,13 +27,14 @@ WITH batch AS MATERIALIZED (
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), wanted AS MATERIALIZED (
   SELECT j.id FROM batch b CROSS JOIN LATERAL (
-    SELECT id FROM jobs WHERE batch_id = b.id AND {_WAITING}
-      AND (held <> b.paused OR priority <> b.priority) ORDER BY rank LIMIT :most) j
+    SELECT id FROM jobs WHERE batch_id = b.id AND {_NOT_BEGUN}
+      AND (held <> b.paused OR priority <> b.priority)
+    ORDER BY released_at IS NULL, rank LIMIT :most) j
 ), locked AS MATERIALIZED (
-  SELECT id FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM wanted)) AND {_WAITING}
+  SELECT * FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM wanted)) AND {_NOT_BEGUN}
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), moved AS (
-  UPDATE jobs j SET held = b.paused, priority = b.priority,
+  UPDATE jobs j SET held = b.paused, priority = b.priority, released_at = NULL,
     rank = CASE WHEN j.priority = b.priority THEN j.rank ELSE
       least(greatest(j.submitted_at, j.run_at)
               + make_interval(secs => CAST(CAST(:offsets_s AS jsonb) ->> b.priority AS float8)),
@@ -38,8 +42,10 @@ WITH batch AS MATERIALIZED (
     floor = CASE WHEN j.floor IS NULL OR (j.priority = b.priority AND b.paused) THEN j.floor
       ELSE greatest(j.floor, coalesce((SELECT c.floor FROM model_clocks c
                              WHERE c.model = j.model AND c.version = j.version), 0)) END
-  FROM batch b WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.{_WAITING}
+  FROM batch b WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.{_NOT_BEGUN}
   RETURNING j.id
+), settled AS (
+{settled("locked", only="released_at IS NOT NULL AND id IN (SELECT id FROM moved)")}
 ), done AS (
   UPDATE batches b SET unsettled = false FROM batch
   WHERE b.id = batch.id AND NOT EXISTS (SELECT FROM wanted)
@@ -47,18 +53,13 @@ WITH batch AS MATERIALIZED (
 SELECT (SELECT count(*) FROM batch) AS batches, (SELECT count(*) FROM moved) AS moved
 """)  # noqa: S608 - only constants are joined
 
-# Lines that came back to the queue of a paused batch after an error.
-_HOLD_STRAYS = text(f"""
-WITH stray AS MATERIALIZED (
-  SELECT j.id FROM batches b CROSS JOIN LATERAL (
-    SELECT id FROM jobs WHERE batch_id = b.id AND {_WAITING} AND NOT held LIMIT :most) j
-  WHERE b.paused AND b.status IN ('validating', 'in_progress') LIMIT :most
-), locked AS MATERIALIZED (
-  SELECT id FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM stray)) AND {_WAITING}
-  ORDER BY id FOR UPDATE SKIP LOCKED
-)
-UPDATE jobs SET held = true WHERE id = ANY (ARRAY(SELECT id FROM locked)) AND {_WAITING}
-RETURNING id
+# Of lines that came back to the queue of a paused batch, after an error or from a worker
+# that left.
+_HAS_STRAYS = text(f"""
+UPDATE batches b SET unsettled = true
+WHERE b.paused AND NOT b.unsettled AND b.status IN ('validating', 'in_progress')
+  AND EXISTS (SELECT FROM jobs WHERE batch_id = b.id AND {_NOT_BEGUN} AND NOT held)
+RETURNING b.id
 """)  # noqa: S608 - only constants are joined
 
 
@@ -73,6 +74,6 @@ def settle(engine: Engine, batch_id: UUID | None) -> bool:
     return bool(run(engine, _SETTLE, values)[0].batches)
 
 
-def hold_strays(engine: Engine) -> bool:
-    """See `TaskManager.hold_strays`."""
-    return len(run(engine, _HOLD_STRAYS, {"most": _MOST})) >= _MOST
+def find_strays(engine: Engine) -> None:
+    """See `TaskManager.find_strays`."""
+    run(engine, _HAS_STRAYS, {})

@@ -41,7 +41,7 @@ class TaskLines:
         processes at once."""
         return line_moves.settle(self._engine, batch_id)
 
-    def hold_strays(self) -> bool:
-        """Holds a piece of the lines of paused batches that came back to the queue after
-        an error; True if there may be more."""
-        return line_moves.hold_strays(self._engine)
+    def find_strays(self) -> None:
+        """Looks for lines of paused batches that came back to the queue; `settle_lines`
+        holds them."""
+        line_moves.find_strays(self._engine)

@@ -15,17 +15,25 @@ from api.batch_hub import BatchHub
 from dispatcher.batch_dry_runs import BatchDryRuns
 from dispatcher.batch_retries import BatchRetries
 from dispatcher.chores import MORE
+from dispatcher.reaper import reap
 from jobs.batches import appending, endings, line_moves
 from jobs.batches.endings import Ending, Place
 from jobs.batches.envelopes import TakenLine
 from jobs.batches.equals import digest_of
 from jobs.batches.names import batch_id
 from jobs.quotas import limits
-from jobs.states import Priority
+from jobs.states import CLASS_WEIGHT, Priority
 from tests.conditions import eventually
 from tests.integration.batch_bench import BatchBench, StopAfter, chat_line
 from tests.integration.front_door import FrontDoor, refusal
-from tests.integration.job_samples import a_job, failure, release_all, rows, value
+from tests.integration.job_samples import (
+    a_job,
+    failure,
+    release_all,
+    rows,
+    value,
+    worker_died,
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +124,49 @@ def test_lines_are_held_and_freed_in_pieces_and_nothing_of_them_is_released(
     assert bench.view(name).status == "completed"
 
 
+def test_what_was_let_through_and_not_begun_is_held_and_gives_its_charge_back(
+    bench: BatchBench,
+) -> None:
+    name = made(bench, 6)
+    running = bench.claim(2)
+    assert len(release_all(bench.door.manager)) == 0  # all six were released, two run
+    bench.door.manager.settle()
+    given = "SELECT sum(virtual) FROM fair_shares WHERE priority = 'batch'"
+    before = value(bench.engine, given)
+    charged = "SELECT sum(charged) FROM jobs WHERE batch_id = :id AND state = 'queued'"
+    back = value(bench.engine, charged, id=batch_id(name))
+    bench.door.send("POST", f"/v1/batches/{name}/pause")
+    settled(bench)
+    assert bench.door.manager.claim(running.worker_id, "echo", 1, 10) == []
+    assert release_all(bench.door.manager) == []
+    bench.door.manager.settle()
+    assert before - value(bench.engine, given) == back / CLASS_WEIGHT[Priority.BATCH] > 0
+    bench.door.send("POST", f"/v1/batches/{name}/resume")
+    settled(bench)
+    bench.end(running)
+    bench.run()
+    bench.finish()
+    assert bench.view(name).status == "completed"
+
+
+def test_what_may_kill_its_worker_is_tried_though_its_batch_is_paused(bench: BatchBench) -> None:
+    name = made(bench, 4)
+    running = bench.claim(4)
+    worker_died(bench.engine, running.worker_id)
+    reap(bench.engine, bench.door.manager)
+    bench.door.send("POST", f"/v1/batches/{name}/pause")
+    settled(bench)
+    held = "SELECT count(*) FROM jobs WHERE held AND batch_id = :id"
+    assert value(bench.engine, held, id=batch_id(name)) == 0
+    again = bench.claim(4)  # half of the suspects
+    bench.end(again)
+    bench.door.send("POST", f"/v1/batches/{name}/resume")
+    settled(bench)
+    bench.run()
+    bench.finish()
+    assert bench.view(name).status == "completed"
+
+
 def test_lines_of_a_paused_batch_come_in_held(bench: BatchBench) -> None:
     name = bench.create(bench.file([chat_line("x")]))
     bench.door.send("POST", f"/v1/batches/{name}/pause")
@@ -131,7 +182,8 @@ def test_a_line_that_comes_back_after_an_error_is_held_too(bench: BatchBench) ->
     settled(bench)
     again = [failure(job, retryable=True) for job in running.jobs]
     bench.door.manager.finish(running.worker_id, again)
-    bench.door.manager.hold_strays()
+    bench.door.manager.find_strays()
+    settled(bench)
     with bench.engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET run_at = now(), rank = now() "
                                 "WHERE state = 'queued'"))  # fmt: skip
@@ -313,7 +365,9 @@ def test_only_what_cannot_differ_is_equal() -> None:
     one = a_job(UUID(int=1))
     assert digest_of(one) == digest_of(a_job(UUID(int=2), priority=Priority.BATCH))
     assert digest_of(one) != digest_of(a_job(UUID(int=1), prompt="else"))
-    schemas = [{"properties": {key: {} for key in names}} for names in (("b", "a"), ("a", "b"))]
+    schemas: list[Any] = [
+        {"properties": {key: {} for key in names}} for names in (("b", "a"), ("a", "b"))
+    ]
     jobs = [a_job(UUID(int=1)), a_job(UUID(int=1))]
     for job, schema in zip(jobs, schemas, strict=True):
         job.parameters["response_format"] = {"json_schema": {"schema": schema}}

@@ -46,6 +46,12 @@ LIVE_BATCHES = (
         (f"{_LIVE}::test_lines_of_a_paused_batch_come_in_held",),
     ),
     Mutant(
+        "held-released", "what was let through and not begun is held too",
+        "jobs/batches/line_moves.py",
+        "(released_at IS NULL OR suspect_group IS NULL)", "released_at IS NULL",
+        (f"{_LIVE}::test_what_was_let_through_and_not_begun_is_held_and_gives_its_charge_back",),
+    ),
+    Mutant(
         "resumed-anew", "a line in another class has no claim on turns that others took",
         "jobs/batches/line_moves.py",
         "ELSE greatest(j.floor,", "ELSE least(j.floor,",
