@@ -31,6 +31,7 @@ from jobs.content_errors import (
 )
 from jobs.failpoints import reach
 from jobs.ids import derived_id, new_id
+from jobs.json_lines import json_line
 from jobs.settings import Settings
 from routing.openai.line_router import LineRouter
 from routing.request_router import RequestRouter
@@ -121,4 +122,4 @@ def _with(line: bytes, fields: dict[str, Any]) -> bytes:
         request["body"].update(fields)
     except (ValueError, KeyError, TypeError, AttributeError):
         return line.strip()
-    return json.dumps(request, ensure_ascii=False).encode()
+    return json_line(request)

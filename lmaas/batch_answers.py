@@ -166,7 +166,7 @@ def read_batch(body: Mapping[str, Any]) -> Batch:
 def read_line(body: Mapping[str, Any]) -> BatchLine:
     """A line's result from the server's JSON."""
     response = body.get("response") or {}
-    error = body.get("error") or (response.get("body") or {}).get("error")
+    error = _error_of(body)
     return BatchLine(
         line=int(body["line"]),
         custom_id=body.get("custom_id") or "",
@@ -176,6 +176,17 @@ def read_line(body: Mapping[str, Any]) -> BatchLine:
         error=_error(error) if error else None,
         raw=body,
     )
+
+
+@answer
+def read_line_error(body: Mapping[str, Any]) -> tuple[str | None, LineError]:
+    """The custom_id of a line of an error file, and what went wrong."""
+    return body["custom_id"], _error(_error_of(body) or {})
+
+
+def _error_of(line: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error of the line itself, or what the front door would have answered."""
+    return line.get("error") or ((line.get("response") or {}).get("body") or {}).get("error")
 
 
 @answer

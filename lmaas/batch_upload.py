@@ -1,7 +1,7 @@
-"""The file of a batch: lines on a disk first, then one upload that may be sent again."""
+"""Lines on their way to a batch: its file, on a disk first and then in one upload that
+may be sent again, and what is appended to it in pieces."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +10,11 @@ from typing import Any, BinaryIO, cast
 
 from lmaas.errors import BadUsage
 from lmaas.files import Files
+from lmaas.line_ends import json_line
 from lmaas.transport import Transport
 
 _PIECE_BYTES = 1 << 20
+_MOST_APPENDED_BYTES, _MOST_APPENDED = 900_000, 1_000
 
 
 def upload(
@@ -40,13 +42,28 @@ def requests(lines: Iterable[Mapping[str, Any]], endpoint: str) -> Iterator[Mapp
         yield {"method": "POST", "url": endpoint, **line}
 
 
+def pieces(lines: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Bodies of JSON lines, each as large as the server takes."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        text = json_line(line).encode() + b"\n"
+        if piece and (size + len(text) > _MOST_APPENDED_BYTES or len(piece) >= _MOST_APPENDED):
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(text)
+        size += len(text)
+    if piece:
+        yield b"".join(piece)
+
+
 @contextmanager
 def spooled(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[BinaryIO, str]]:
     """The lines in a temporary file, at its beginning, and the sha256 of all of them."""
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as file:
         for line in lines:
-            text = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+            text = json_line(line).encode() + b"\n"
             digest.update(text)
             file.write(text)
         file.seek(0)

@@ -8,16 +8,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from lmaas.batch_answers import Batch, BatchLine, Progress, read_batch, read_line
+from lmaas.batch_answers import (
+    Batch,
+    BatchLine,
+    LineError,
+    Progress,
+    read_batch,
+    read_line,
+    read_line_error,
+)
 from lmaas.batch_events import follow
-from lmaas.batch_upload import requests, upload
+from lmaas.batch_upload import pieces, requests, upload
 from lmaas.errors import BadUsage, WaitTimeout
+from lmaas.line_ends import split
 from lmaas.reading import read_list
 from lmaas.transport import Transport
 
 # Between two looks at a batch that runs: soon at first, then less often.
 _SOONEST_S, _LATEST_S = 0.2, 2.0
-_MOST_APPENDED_BYTES, _MOST_APPENDED = 900_000, 1_000
 
 Line = Mapping[str, Any]
 Source = str | Path | BinaryIO | Iterable[Line]
@@ -160,7 +168,7 @@ class Batches:
         passed over, so that appending again after a lost answer adds nothing."""
         seen, path = self.get(batch), f"{_path(batch)}/lines"
         headers = {"Content-Type": "application/jsonl"}
-        for content in _pieces(requests(lines, seen.endpoint)):
+        for content in pieces(requests(lines, seen.endpoint)):
             body = self._transport.request("POST", path, body=content, headers=headers)
             seen = read_batch(body)
         return seen
@@ -187,6 +195,15 @@ class Batches:
         path = f"{_path(batch)}/retry"
         return read_batch(self._transport.request("POST", path, body=wish, headers=headers))
 
+    def errors(self, batch: Batch) -> Iterator[tuple[str | None, LineError]]:
+        """Why lines of a batch that is over have no result, in order, from its error
+        file; with the custom_id, or None for a line that had none of its own."""
+        if batch.error_file_id is None:
+            return
+        with self._transport.stream(f"/v1/files/{batch.error_file_id}/content") as found:
+            for line in split(found):
+                yield read_line_error(json.loads(line))
+
     def _told(self, batch: str | Batch, verb: str) -> Batch:
         return read_batch(self._transport.request("POST", f"{_path(batch)}/{verb}"))
 
@@ -199,18 +216,3 @@ def _path(batch: str | Batch) -> str:
     if not id or not all(character.isalnum() or character in "-_" for character in id):
         raise BadUsage(f"{id!r} is not an id of a batch")
     return f"/v1/batches/{id}"
-
-
-def _pieces(lines: Iterable[Line]) -> Iterator[bytes]:
-    """Bodies of JSON lines, each as large as the server takes."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        text = json.dumps(line, ensure_ascii=False).encode() + b"\n"
-        if piece and (size + len(text) > _MOST_APPENDED_BYTES or len(piece) >= _MOST_APPENDED):
-            yield b"".join(piece)
-            piece, size = [], 0
-        piece.append(text)
-        size += len(text)
-    if piece:
-        yield b"".join(piece)

@@ -38,7 +38,8 @@ class Maps:
         An item is a prompt, a list of messages, or an `input` object; with
         `task="chat"` a text is the user's message. With `prompt`, a text such
         as `Summarize: {text}`, an item is a row: a mapping of columns, as a
-        `datasets.Dataset` and a `csv.DictReader` yield them (`system` as well).
+        `datasets.Dataset` and a `csv.DictReader` yield them (`system` as well);
+        a column that a dataset has not is refused before anything is submitted.
         An item that fails yields a `MapResult` with its error and stops no
         other. `options` are those of `submit`. Leaving the loop early cancels
         what is in flight.
@@ -51,6 +52,7 @@ class Maps:
             raise BadUsage(f"in_flight={in_flight} is not between 1 and 1024")
         if prompt is None and system is not None:
             raise BadUsage("system= belongs to prompt=")
+        _check_columns(items, prompt, system)
         options = {"model": model, "task": task, **options}
         return map_jobs(
             cast("Client", self), items, _asks(prompt, system, task), options, in_flight,
@@ -61,15 +63,41 @@ class Maps:
     def add_column(self, dataset: Any, name: str, **options: Any) -> Any:
         """The dataset (a `datasets.Dataset` or what has its `add_column`) with a
         column of results and one of errors (`<name>_error`, their codes). `options`
-        are those of `map`, `prompt` and `model` above all."""
+        are those of `map`, `prompt` and `model` above all. A column of that name is
+        refused before anything is submitted."""
         if not hasattr(dataset, "add_column"):
             raise BadUsage(f"a {type(dataset).__name__} has no add_column; use map over its rows")
+        added = (name, f"{name}_error")
+        if taken := [column for column in added if column in (_columns_of(dataset) or ())]:
+            raise BadUsage(
+                f"the dataset has a column {taken[0]!r} already; choose another name "
+                f"for the results, or take it out first: remove_columns({taken})"
+            )
         texts: list[str | None] = []
         errors: list[str | None] = []
-        for done in self.map(dataset, **options):
+        # Each beside its row, whatever order was asked for.
+        for done in self.map(dataset, **options | {"ordered": True}):
             texts.append(None if done.result is None else done.result.text)
             errors.append(None if done.error is None else done.error.code)
-        return dataset.add_column(name, texts).add_column(f"{name}_error", errors)
+        return dataset.add_column(added[0], texts).add_column(added[1], errors)
+
+
+def _columns_of(items: object) -> list[str] | None:
+    """The columns that all rows have; None if only the rows themselves tell."""
+    names = getattr(items, "column_names", None)
+    return names if isinstance(names, list) else None
+
+
+def _check_columns(items: object, *texts: str | None) -> None:
+    """Raises `BadUsage` if no row can have what the texts ask for."""
+    columns = _columns_of(items)
+    asked = frozenset[str]().union(*(template(text).columns for text in texts if text is not None))
+    missing = [] if columns is None else sorted(asked - set(columns))
+    if missing:
+        raise BadUsage(
+            f"the dataset has no column {', '.join(map(repr, missing))}, "
+            f"only {', '.join(map(repr, columns or ()))}"
+        )
 
 
 def _asks(prompt: str | None, system: str | None, task: str | None) -> Asks:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from lmaas.errors import BadUsage, LimitExceeded, LmaasError, ServerUnreachable
+from lmaas.line_ends import split
 from lmaas.replies import failure, json_object
 from lmaas.version import __version__
 
@@ -120,9 +121,9 @@ class Transport:
     def lines(
         self, path: str, *, headers: Mapping[str, str] | None = None, read_timeout_s: float = 30
     ) -> Iterator[Iterator[str]]:
-        """The same as lines of text, for as long as they come."""
+        """The same as the lines of a stream of events, for as long as they come."""
         with self._open(path, headers, read_timeout_s) as answer:
-            yield answer.iter_lines()
+            yield split(answer.iter_bytes())
 
     @contextmanager
     def _open(

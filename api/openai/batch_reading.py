@@ -1,6 +1,5 @@
 """/v1/batches/{id}/results and /events: a batch while it runs."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -21,6 +20,7 @@ from jobs.batches.names import batch_id
 from jobs.batches.output_rows import OutputRow, Which, rows
 from jobs.batches.views import BatchView
 from jobs.errors import InvalidRequest, TooManyWaiters
+from jobs.json_lines import json_line
 from jobs.keys import Scope
 from routing.openai.batch_outputs import output_line
 
@@ -129,4 +129,4 @@ def _progress(view: BatchView) -> dict[str, Any]:
 
 
 def _event(name: str, place: Place, data: dict[str, Any]) -> str:
-    return f"id: {place}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"id: {place}\nevent: {name}\ndata: {json_line(data).decode()}\n\n"

@@ -93,7 +93,7 @@ def _retry(services: Services, first: BatchView, body: RetryRequest) -> NewBatch
             "cancel it, or wait"
         )
     if not retries.any_line(services.engine, first.id, body.codes):
-        raise BatchStateConflict("no line of the batch ended so: there is nothing to run again")
+        raise _nothing_again(services, first, body)
     window = body.completion_window or first.window
     return NewBatch(
         id=new_id(),
@@ -108,6 +108,21 @@ def _retry(services: Services, first: BatchView, body: RetryRequest) -> NewBatch
         dedupe=first.dedupe,
         retry_of=first.id,
         overrides={"body": body.body or {}, "codes": body.codes},
+    )
+
+
+def _nothing_again(services: Services, first: BatchView, body: RetryRequest) -> BatchStateConflict:
+    if body.codes is not None:
+        return BatchStateConflict("no line of the batch ended with one of these `codes`: "
+                                  "there is nothing to run again")  # fmt: skip
+    if retries.any_line(services.engine, first.id, [retries.CANCELLED]):
+        return BatchStateConflict(
+            "no line of the batch was refused, failed or expired; its cancelled lines are "
+            f'run again if `codes` names them: ["{retries.CANCELLED}"]'
+        )
+    return BatchStateConflict(
+        "no line with a `custom_id` of its own was refused, failed or expired: "
+        "there is nothing to run again"
     )
 
 

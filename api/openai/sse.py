@@ -1,6 +1,5 @@
 """Server-sent events of jobs, and what happens when their reader goes away."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from flask import Response
 
 from api.openai.refusals import Refusal
 from jobs.errors import LmaasError
+from jobs.json_lines import json_line
 from routing import problems
 
 TYPE = "text/event-stream"
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def line(body: dict[str, Any], event: str | None = None) -> str:
-    """One event. ASCII alone: some clients end a line at U+2028 or U+0085."""
+    """One event."""
     name = "" if event is None else f"event: {event}\n"
-    return f"{name}data: {json.dumps(body, separators=(',', ':'))}\n\n"
+    return f"{name}data: {json_line(body).decode()}\n\n"
 
 
 def respond(lines: Iterator[str], held: ExitStack) -> Response:

@@ -1,6 +1,5 @@
 """/v1/jobs/{id}/events: a job as server-sent events, with resume."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from api.queries import JobPath
 from api.services import Services
 from jobs.errors import InvalidRequest
 from jobs.job_views import JobView
+from jobs.json_lines import json_line
 from jobs.keys import Scope
 
 STREAM = "text/event-stream"
@@ -79,4 +79,4 @@ def _line(told: Told) -> str:
 
 
 def _event(name: str, place: Place, data: dict[str, Any]) -> str:
-    return f"id: {place}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"id: {place}\nevent: {name}\ndata: {json_line(data).decode()}\n\n"

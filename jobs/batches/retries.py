@@ -9,12 +9,14 @@ from sqlalchemy import Engine, text
 from jobs.database import run
 
 _PAGE_LINES = 500
+# What the error file says of a line that was cancelled: run again only if named.
+CANCELLED = "batch_cancelled"
 
 # Codes are those of the error file, and of the jobs. A line without a custom_id of its
 # own cannot be told from others, and is not run again.
-_CODE = """
+_CODE = f"""
 coalesce(l.error -> 'error' ->> 'code', l.error -> 'response' -> 'body' -> 'error' ->> 'code',
-  CASE j.state WHEN 'expired' THEN 'batch_expired' WHEN 'cancelled' THEN 'batch_cancelled'
+  CASE j.state WHEN 'expired' THEN 'batch_expired' WHEN 'cancelled' THEN '{CANCELLED}'
   ELSE j.error_code END)"""
 
 _WANTED = f"""
@@ -22,7 +24,8 @@ FROM batch_lines l LEFT JOIN jobs j ON j.id = l.job_id
 LEFT JOIN appended_lines a ON a.batch_id = l.batch_id AND a.line = l.line
 WHERE l.batch_id = :batch_id AND l.line > :after AND l.custom_id IS NOT NULL
   AND CASE WHEN CAST(:codes AS text[]) IS NULL
-        THEN l.error IS NOT NULL OR j.state IN ('failed', 'expired')
+        THEN l.error -> 'error' ->> 'code' IS DISTINCT FROM '{CANCELLED}' AND l.error IS NOT NULL
+          OR j.state IN ('failed', 'expired')
         ELSE {_CODE} = ANY (CAST(:codes AS text[]))
           OR j.state <> 'succeeded' AND j.error_code = ANY (CAST(:codes AS text[])) END
 """

@@ -60,9 +60,9 @@ def follow(batch_id: str, timeout_s: float | None, url: str | None, as_json: boo
     """Show a batch until it has ended; Ctrl-C leaves it running."""
     with Client(url) as client:
         seen = watch(client, batch_id, timeout_s)
-    if as_json:
-        print_json(seen)
-    return outcome(seen)
+        if as_json:
+            print_json(seen)
+        return outcome(client, seen)
 
 
 @batch.command()
@@ -142,9 +142,9 @@ def retry(
             click.echo(made.id)
         if following:
             made = watch(client, made.id)
-    if as_json:
-        print_json(made)
-    return outcome(made) if following else None
+        if as_json:
+            print_json(made)
+        return outcome(client, made) if following else None
 
 
 for command in (submit, append, results):

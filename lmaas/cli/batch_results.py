@@ -1,6 +1,5 @@
 """`lmaas batch results`: what has ended, as lines or beside the rows of a table."""
 
-import json
 import signal
 from itertools import chain
 from pathlib import Path
@@ -14,6 +13,7 @@ from lmaas.cli.exits import JOB_ENDED_BADLY, NOT_YET, OK
 from lmaas.cli.output import url_option
 from lmaas.client import Client
 from lmaas.errors import BadUsage
+from lmaas.line_ends import json_line
 from lmaas.tables import open_table
 from lmaas.tables.table import require_columns
 
@@ -62,7 +62,7 @@ def _print(client: Client, batch_id: str, after: int, *, follow: bool) -> int:
     try:
         with WholeLines() as out:
             for line in client.batches.results(batch_id, after=after, wait=follow):
-                out.tell(json.dumps(line.raw, ensure_ascii=False))
+                out.tell(json_line(line.raw))
                 after = line.line
                 out.stop_if_asked()
     except KeyboardInterrupt:

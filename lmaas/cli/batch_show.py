@@ -5,6 +5,10 @@ import click
 from lmaas.batch_answers import Batch
 from lmaas.cli.exits import JOB_ENDED_BADLY, OK
 from lmaas.cli.output import ago, console, duration
+from lmaas.client import Client
+from lmaas.errors import LmaasError
+
+_CANCELLED = "batch_cancelled"
 
 
 def status_of(batch: Batch) -> str:
@@ -62,16 +66,36 @@ def show_report(batch: Batch) -> None:
         shown.print(f"  line {error['line']}: {error['message']} ({error['code']})", markup=False)
 
 
-def outcome(batch: Batch) -> int:
+def outcome(client: Client, batch: Batch) -> int:
     """The exit code of a batch that has ended, and a word on what to do next."""
     counts = batch.counts
     if batch.status == "completed" and not counts.failed:
         return OK
     click.echo(
         f"{batch.id} {batch.status}: {counts.completed} of {counts.total} lines have a result"
-        + (f"; `lmaas batch retry {batch.id}` runs the others again" if counts.failed else ""),
+        + (_advice(client, batch) if counts.failed else ""),
         err=True,
     )
     for error in batch.errors:
         click.echo(f"  {error.message} ({error.code})", err=True)
     return JOB_ENDED_BADLY
+
+
+def _advice(client: Client, batch: Batch) -> str:
+    """What a retry would run, looked for until there is something; else where to read why."""
+    if batch.error_file_id is None:
+        return ""
+    cancelled = False
+    try:
+        for custom_id, error in client.batches.errors(batch):
+            if custom_id is None:  # cannot be told from others: no retry runs it
+                continue
+            if error.code != _CANCELLED:
+                return f"; `lmaas batch retry {batch.id}` runs those that failed again"
+            cancelled = True
+    except LmaasError:
+        return ""  # its errors are gone or out of reach: nothing can be promised of them
+    if cancelled:
+        return (f"; `lmaas batch retry {batch.id} --code {_CANCELLED}` runs those that "
+                "were cancelled")  # fmt: skip
+    return f"; `lmaas files get {batch.error_file_id}` says why the others have none"

@@ -65,11 +65,11 @@ def submit(
             click.echo(batch.id)
         if follow or dry_run:
             batch = watch(client, batch.id)
-    if as_json:
-        print_json(batch)
-    elif dry_run:
-        show_report(batch)
-    return outcome(batch) if follow else None
+        if as_json:
+            print_json(batch)
+        elif dry_run:
+            show_report(batch)
+        return outcome(client, batch) if follow else None
 
 
 def _send(client: Client, source: Source, wish: dict[str, Any], *, again: bool) -> Batch:

@@ -1,5 +1,6 @@
 """`lmaas embed`: texts in, a vector a line out."""
 
+import io
 import json
 
 import click
@@ -29,7 +30,7 @@ def embed(
 
     With --json one list of all of them.
     """
-    given = texts or tuple(read_prompt(None).splitlines())
+    given = texts or _lines(read_prompt(None))
     if not given:
         raise click.UsageError("give a TEXT, or lines on standard input")
     with Client(url) as client:
@@ -41,3 +42,8 @@ def embed(
         return
     for vector in vectors:
         click.echo(json.dumps(vector))
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """One text a line; a text may hold what `str.splitlines` takes for an end."""
+    return tuple(line.removesuffix("\n") for line in io.StringIO(text, newline=None))

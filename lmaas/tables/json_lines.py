@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lmaas.errors import BadUsage
+from lmaas.line_ends import json_line
 from lmaas.tables.table import Answer, Row, complete
 
 
@@ -41,5 +42,5 @@ class JsonLinesTable:
                     raise BadUsage(f"{self.path}, row {number} already has {taken[0]!r}; "
                                    "choose another name for the results")  # fmt: skip
                 joined = {**row, **answer(number, row)}
-                file.write(json.dumps(joined, ensure_ascii=False) + "\n")
+                file.write(json_line(joined) + "\n")
         return number

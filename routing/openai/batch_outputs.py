@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from jobs.batches.output_rows import OutputRow, Which, rows
 from jobs.content_errors import JobErased
+from jobs.json_lines import json_line
 from jobs.states import State
 from routing.openai.batch_lines import line_fault
 from routing.openai.endpoints import ENDPOINTS
@@ -61,4 +61,4 @@ def lines(
     batch that still runs: up to its first open line, to go on from there later."""
     for page in rows(engine, batch_id, which, after=after):
         for row in page:
-            yield row.line, to_json(output_line(batch_id, endpoint, row)) + b"\n"
+            yield row.line, json_line(output_line(batch_id, endpoint, row)) + b"\n"

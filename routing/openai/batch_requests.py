@@ -101,7 +101,7 @@ Fields = Annotated[dict[ShortText, JsonValue], Field(max_length=64), AfterValida
 
 class RetryRequest(Strict):
     """POST /v1/batches/{id}/retry. Without `codes`: all lines that were refused, failed
-    or expired."""
+    or expired; cancelled ones are run again with `"codes": ["batch_cancelled"]`."""
 
     codes: list[ShortText] | None = Field(
         default=None, min_length=1, max_length=32, description="only lines with these errors"

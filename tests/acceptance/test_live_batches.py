@@ -91,6 +91,26 @@ def test_results_and_events_are_each_told_once_though_workers_are_killed(
     assert (last.status, last.counts.completed, last.counts.failed) == ("completed", 120, 0)
 
 
+def test_separators_of_unicode_tear_no_line_and_no_event_apart(
+    stack: Stack, client: Client, tmp_path: Path
+) -> None:
+    good, bad, text = "a\u2028b\x85c", "d\u2029e", "one\u2028two\u2029three\x85four"
+    lines = [line(good, text, max_tokens=60), line(bad, model="nobody")]
+    made = client.batches.create(lines, endpoint=CHAT)
+    told = [data for _, data in client.batches.events(made) if not isinstance(data, Progress)]
+    assert {one["custom_id"] for one in told} == {good, bad}
+    ended = client.batches.get(made)
+    for file_id, named in ((ended.output_file_id, good), (ended.error_file_id, bad)):
+        client.files.get(str(file_id), tmp_path / "file.jsonl")
+        [one] = (tmp_path / "file.jsonl").read_text(encoding="utf-8").splitlines()
+        assert json.loads(one)["custom_id"] == named
+    job = client.submit(prompt=text, model="echo")
+    with stack.http.stream("GET", f"/v1/jobs/{job.id}/events") as events:
+        shown = events.read().decode().splitlines()
+    assert all(one.startswith(("id: ", "event: ", "data: {", ": ")) for one in shown if one)
+    assert json.loads(shown[-2].removeprefix("data: "))["result"]["text"] == text
+
+
 def _kill_the_worker(stack: Stack) -> None:
     """SIGKILL, and waits until the next one works."""
 

@@ -51,6 +51,15 @@ def test_a_batch_runs_every_line_and_answers_in_order(bench: BatchBench) -> None
     assert told.usage.output_tokens == 21
 
 
+def test_an_answer_with_separators_of_unicode_is_one_line_of_its_file(bench: BatchBench) -> None:
+    texts = ["a\u2028b", "\x85", "c\u2029\u2028d\x0be\x1cf"]
+    name = bench.create(bench.file(chat_line(text, text) for text in texts))
+    output, _ = bench.done(name)  # which reads it by `splitlines`
+    assert ids(output) == texts
+    told = [line["response"]["body"]["choices"][0]["message"]["content"] for line in output]
+    assert told == texts
+
+
 def test_an_output_line_has_the_shape_that_clients_know(bench: BatchBench) -> None:
     name = bench.create(bench.file([chat_line("only")]))
     [line], _ = bench.done(name)

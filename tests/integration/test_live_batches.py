@@ -269,6 +269,35 @@ def test_the_file_of_retried_lines_is_made_once_whoever_is_stopped_on_the_way(
     assert [line["custom_id"] for line in errors] == ["bad"]
 
 
+@pytest.mark.parametrize("stop", [StopAfter(3), Event()], ids=["counted alone", "taken in"])
+def test_cancelled_lines_are_run_again_if_they_are_named(bench: BatchBench, stop: Event) -> None:
+    first = bench.create(bench.file(chat_line(f"c{n}") for n in range(3)))
+    bench.intake.piece(stop)
+    assert bench.view(first).status == "in_progress"
+    bench.door.send("POST", f"/v1/batches/{first}/cancel")
+    bench.take_in()
+    bench.finish()
+    for body, said in (({}, '["batch_cancelled"]'), ({"codes": ["engine_failed"]}, "`codes`")):
+        again = bench.door.send("POST", f"/v1/batches/{first}/retry", json=body)
+        assert refusal(again)[0] == 409
+        assert said in again.get_json()["error"]["message"]
+    named = {"codes": ["batch_cancelled"]}
+    name = bench.door.send("POST", f"/v1/batches/{first}/retry", json=named).get_json()["id"]
+    chore = BatchRetries(bench.engine, bench.contents, bench.door.services.settings)
+    while chore.piece(Event()) is MORE:
+        pass
+    output, _ = bench.done(name)
+    assert [line["custom_id"] for line in output] == ["c0", "c1", "c2"]
+
+
+def test_lines_without_an_id_of_their_own_are_no_reason_for_a_retry(bench: BatchBench) -> None:
+    first = bench.create(bench.file([chat_line("same"), chat_line("same"), "{}"]))
+    bench.done(first)
+    again = bench.door.send("POST", f"/v1/batches/{first}/retry", json={})
+    assert refusal(again)[0] == 409
+    assert "`custom_id` of its own" in again.get_json()["error"]["message"]
+
+
 def test_a_retry_whose_first_file_is_gone_fails_and_says_so(bench: BatchBench) -> None:
     file = bench.file([chat_line("bad", model="nobody")])
     first = bench.create(file)

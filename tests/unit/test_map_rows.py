@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,8 +65,33 @@ def test_a_dataset_gets_a_column_of_results_and_one_of_errors(client: Client) ->
     assert made.column_names == ["text", "shout", "shout_error"]
     assert made["shout"][:] == ["ONE", None, "THREE"]
     assert made["shout_error"][:] == [None, "engine_failed", None]
+    many = datasets.Dataset.from_dict({"text": [f"t{number}" for number in range(30)]})
+    made = client.add_column(many, "shout", prompt="{text}", model="echo", ordered=False)
+    assert made["shout"][:] == [text.upper() for text in made["text"]]
     with pytest.raises(BadUsage, match="add_column"):
         client.add_column([1], "x", prompt="{text}", model="echo")
+
+
+@pytest.mark.parametrize("name", ["text", "said"])  # the column itself, and that of its errors
+def test_a_column_that_is_there_already_is_refused_before_anything_runs(
+    server: ScriptedServer, client: Client, name: str
+) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["one"], "said_error": [None]})
+    with pytest.raises(BadUsage, match=f"'{name}.*choose another name.*remove_columns"):
+        client.add_column(rows, name, prompt="{text}", model="echo")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("texts", [{"prompt": "{txt}"}, {"prompt": "{text}", "system": "{txt}"}])
+def test_a_column_that_no_row_can_have_is_refused_before_anything_runs(
+    server: ScriptedServer, client: Client, texts: dict[str, Any]
+) -> None:
+    rows = datasets.Dataset.from_dict(ROWS)
+    with pytest.raises(BadUsage, match=r"no column 'txt', only 'text', 'language'"):
+        client.map(rows, model="echo", **texts)
+    with pytest.raises(BadUsage, match="no column 'txt'"):
+        client.add_column(rows, "said", model="echo", **texts)
+    assert server.requests == []
 
 
 def test_a_run_that_was_broken_off_goes_on_and_runs_nothing_twice(
