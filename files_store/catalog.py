@@ -51,6 +51,9 @@ ORDER BY id {{order}} LIMIT :limit
 _NEWEST_FIRST = text(_LIST.format(than="<", order="DESC"))
 _OLDEST_FIRST = text(_LIST.format(than=">", order="ASC"))
 
+# Also of a file that was erased since: whoever deletes what a page shows reads on.
+_KNOWN = text("SELECT FROM files WHERE id = :id AND tenant_id = :tenant_id")
+
 # What a client wrote goes: the bytes, their sum, the name. The tombstone stays.
 ERASE = """
 ), erased AS (
@@ -181,7 +184,10 @@ def list_files(
     purpose: str | None = None,
 ) -> Page:
     """A tenant's files by age, those that come after the file `after`; at most
-    `MOST_LISTED` of them, however large the limit is."""
+    `MOST_LISTED` of them, however large the limit is. Raises `UnknownFile` for one that
+    the tenant never had."""
+    if after is not None and not run(engine, _KNOWN, {"id": after, "tenant_id": tenant_id}):
+        raise unknown(file_name(after))
     most = min(limit, MOST_LISTED)
     values = {"tenant_id": tenant_id, "after": after, "purpose": purpose, "limit": most + 1}
     rows = run(engine, _NEWEST_FIRST if newest_first else _OLDEST_FIRST, values)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from jobs.database import run
 
 _READ = text("""
-SELECT i.input, i.asked FROM jobs j JOIN job_inputs i ON i.job_id = j.id
+SELECT i.input, i.asked, i.parameters FROM jobs j JOIN job_inputs i ON i.job_id = j.id
 WHERE j.id = :id AND j.tenant_id = :tenant_id
 """)
 
@@ -20,9 +20,10 @@ class JobInput:
 
     input: dict[str, Any]
     asked: dict[str, Any] | None
+    parameters: dict[str, Any]
 
 
 def read(engine: Engine, tenant_id: UUID, job_id: UUID) -> JobInput | None:
     """The input of a job of a tenant; None if there is no such job, or no input any more."""
     rows = run(engine, _READ, {"id": job_id, "tenant_id": tenant_id})
-    return JobInput(rows[0].input, rows[0].asked) if rows and rows[0].input else None
+    return JobInput(*rows[0]) if rows and rows[0].input else None

@@ -26,7 +26,8 @@ class RateLimitExceeded(LmaasError):
         super().__init__(message, param=param)
         self.limit = limit
         self.retry_after_s = retry_after_s
-        # Whether the same request may pass later; else it is too large by itself.
+        # Whether the same request passes by waiting alone: not if it is too large by
+        # itself, nor if something must be deleted first.
         self.again = again
 
 

@@ -4,7 +4,7 @@ A `Problem` is an error as it goes over the wire, without the wire: the front en
 answers with it, and the error file of a batch holds it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -49,6 +49,13 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
 }
 
 
+# Of pydantic's paths: after these fields stands which kind was chosen, which nobody wrote.
+_CHOICES = frozenset({"response_format", "format"})
+# And this after a key that is at fault itself.
+_KEY = "[key]"
+_SHOWN = 128
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An error as clients see it; `more` are the fields that one code has beside."""
@@ -78,6 +85,16 @@ def of_error(error: LmaasError, **more: str) -> Problem:
     return Problem(status_of(error), error.message, error.code, error.param, more)
 
 
+def written(path: Sequence[int | str]) -> str | None:
+    """Pydantic's path of a field as its writer would say it; None for the whole body."""
+    parts = [
+        str(part)[:_SHOWN]
+        for part, before in zip(path, (None, *path), strict=False)
+        if part != _KEY and before not in _CHOICES and not str(part).startswith("<")
+    ]
+    return ".".join(parts) or None
+
+
 def of_validation(error: ValidationError, prefix: tuple[str, ...] = ()) -> Problem:
     """A body or query that does not fit its schema: 400 if it is not JSON at
     all, else 422 with the field's path."""
@@ -85,7 +102,7 @@ def of_validation(error: ValidationError, prefix: tuple[str, ...] = ()) -> Probl
     if first["type"] == "json_invalid":
         message = f"the body is not usable JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
         return Problem(HTTPStatus.BAD_REQUEST, message, errors.InvalidJson.code)
-    where = ".".join(str(part) for part in (*prefix, *first["loc"])) or None
+    where = written((*prefix, *first["loc"]))
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = "this field is not known"

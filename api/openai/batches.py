@@ -22,6 +22,7 @@ from jobs.errors import InvalidRequest, LmaasError
 from jobs.ids import new_id
 from jobs.keys import Scope
 from routing.openai.batch_requests import BatchRequest, window_s
+from routing.openai.problems import named
 
 
 class BatchPath(Parameters):
@@ -61,10 +62,13 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
                 responses={200: BatchList})  # fmt: skip
     def list_batches(query: BatchListQuery) -> Response:
         asking = auth.require(Scope.BATCHES)
-        after = None if query.after is None else batch_id(query.after)
-        found = views.list_batches(
-            services.engine, asking.tenant_id, after=after, limit=query.limit + 1
-        )
+        with named({"batch_id": "after"}):
+            found = views.list_batches(
+                services.engine,
+                asking.tenant_id,
+                after=None if query.after is None else batch_id(query.after),
+                limit=query.limit + 1,
+            )
         shown = [batch(view) for view in found[: query.limit]]
         return presentation.listing(
             shown,

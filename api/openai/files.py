@@ -65,14 +65,16 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
     @routes.get("/files", summary="List files (OpenAI)", responses={200: FileList})
     def list_files(query: FileListQuery) -> Response:
-        page = catalog.list_files(
-            engine,
-            auth.require(Scope.BATCHES).tenant_id,
-            after=file_id(query.after) if query.after else None,
-            limit=query.limit,
-            newest_first=query.order == "desc",
-            purpose=query.purpose,
-        )
+        asking = auth.require(Scope.BATCHES)
+        with problems.named({"file_id": "after"}):
+            page = catalog.list_files(
+                engine,
+                asking.tenant_id,
+                after=file_id(query.after) if query.after else None,
+                limit=query.limit,
+                newest_first=query.order == "desc",
+                purpose=query.purpose,
+            )
         return presentation.answer(file_answers.files(page))
 
     @routes.get("/files/<file_id>", summary="Read of a file (OpenAI)", responses={200: FileObject})

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
+from werkzeug.exceptions import NotFound
 
 from api import auth, job_requests, presentation
 from api.openai import sse
@@ -16,7 +17,7 @@ from api.openai.completions import ENDINGS
 from api.openai.refusals import of_ended
 from api.openai.response_events import ResponseStory
 from api.openai.response_items import ResponsePath
-from api.openai.stored import check_length, continued, found
+from api.openai.stored import check_included, check_length, continued, found
 from api.openai.work import Work, too_many
 from api.queries import Parameters
 from api.services import Services
@@ -24,11 +25,14 @@ from jobs.job_views import JobView
 from jobs.keys import Scope
 from jobs.states import State
 from routing.openai import submits
-from routing.openai.response_requests import ResponseRequest
+from routing.openai.response_requests import Includable, ResponseRequest
 from routing.openai.response_shapes import asked, response
 
 # A worker obeys a cancel at its next step.
 _CANCEL_S = 5.0
+
+
+_Included = Annotated[list[Includable], Field(max_length=8)]
 
 
 class ResponseQuery(Parameters):
@@ -39,6 +43,9 @@ class ResponseQuery(Parameters):
         default=None, ge=0, le=2**53, description="the last `sequence_number` that was seen"
     )
     include_obfuscation: Literal["false"] | None = None
+    include: _Included = Field(default=[])
+    # As OpenAI's clients write a list.
+    includes: _Included = Field(default=[], alias="include[]")
 
     @model_validator(mode="after")
     def _events_need_a_stream(self) -> "ResponseQuery":
@@ -53,6 +60,7 @@ class ResponseQuery(Parameters):
 
 def add_routes(routes: APIBlueprint, services: Services) -> None:
     """Adds them to a blueprint."""
+    _add_unserved(routes)
 
     @routes.post(
         "/responses", summary="Respond to a text or a conversation (OpenAI)",
@@ -84,6 +92,7 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
     def read(path: ResponsePath, query: ResponseQuery) -> Response:
         tenant_id = auth.require(Scope.JOBS).tenant_id
         view, kept = found(services, tenant_id, path.response_id)
+        check_included(services, view, [*query.include, *query.includes])
         if not query.stream:
             return presentation.answer(response(view, kept))
         after = -1 if query.starting_after is None else query.starting_after
@@ -112,6 +121,14 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
         job_requests.erase(services, view)
         gone = {"id": path.response_id, "object": "response", "deleted": True}
         return presentation.answer(gone)
+
+
+def _add_unserved(routes: APIBlueprint) -> None:
+    """Routes that OpenAI has and these do not: by their form they would be ids, and 405."""
+
+    @routes.post("/responses/<any(compact, input_tokens):name>", doc_ui=False)
+    def unserved(**_: str) -> Response:
+        raise NotFound
 
 
 def _follow(services: Services, view: JobView, lines: Iterator[str]) -> Response:

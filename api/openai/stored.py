@@ -1,16 +1,22 @@
 """Responses that were stored, and the conversations that they hold."""
 
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from api.job_lookup import erased
+from api.openai.refusals import Refusal
 from api.services import Services
 from jobs import job_inputs, job_views
 from jobs.errors import InvalidRequest, UnknownPreviousResponse, UnknownResponse
 from jobs.job_views import JobView
 from jobs.spec import MAX_MESSAGES, Submit
 from jobs.states import State
+from routing.openai.fields import UNSUPPORTED_VALUE
+from routing.openai.response_requests import Includable
 from routing.openai.response_shapes import Asked, is_stored
+from routing.problems import Problem
 
 Messages = list[dict[str, Any]]
 
@@ -64,6 +70,19 @@ def check_length(submit: Submit) -> None:
             "leave `previous_response_id` out and send its last ones as `input`",
             param="previous_response_id",
         )
+
+
+def check_included(services: Services, view: JobView, included: Sequence[Includable]) -> None:
+    """What can be included is there if the creation asked for it. Raises `Refusal` if
+    it did not."""
+    if not included:
+        return
+    read = job_inputs.read(services.engine, view.tenant_id, view.id)
+    if read is not None and read.parameters.get("logprobs"):
+        return
+    message = ("include: the response has no logprobs; they can be had only if its creation "
+               "asks for them, with the same `include`")  # fmt: skip
+    raise Refusal(Problem(HTTPStatus.BAD_REQUEST, message, UNSUPPORTED_VALUE, "include"))
 
 
 def _view(services: Services, tenant_id: UUID, text: str) -> JobView | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from api import auth, presentation
 from api.routes.webhook_log import WebhookPath, asking, id_of
@@ -20,7 +20,16 @@ from jobs.fields import Strict, storable
 from jobs.webhooks.events import EVENTS, LONGEST_URL
 from jobs.webhooks.urls import Rules, check
 
-Event = Annotated[str, Field(pattern=f"^({'|'.join(EVENTS)})$".replace(".", r"\."))]
+
+def _known(event: str) -> str:
+    if event not in EVENTS:
+        raise ValueError(f"there is no such event; there are {', '.join(EVENTS)}")
+    return event
+
+
+Event = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(EVENTS)})
+]
 
 
 class NewWebhook(Strict):

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from jobs.batches.envelopes import Counts, Fault
+from jobs.batches.names import batch_name, unknown_batch
 from jobs.batches.states import BATCH_TERMINAL, BatchState
 from jobs.database import run
 
@@ -39,6 +40,8 @@ _LIST = text(f"""
   ORDER BY id DESC LIMIT :limit)
 ORDER BY b.id DESC
 """)  # noqa: S608 - only constants are joined
+
+_KNOWN = text("SELECT FROM batches WHERE id = :id AND tenant_id = :tenant_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,10 @@ def get(engine: Engine, tenant_id: UUID, batch_id: UUID) -> BatchView | None:
 def list_batches(
     engine: Engine, tenant_id: UUID, *, after: UUID | None = None, limit: int = 20
 ) -> list[BatchView]:
-    """A tenant's batches, newest first, those that come after the batch `after`."""
+    """A tenant's batches, newest first, those that come after the batch `after`. Raises
+    `UnknownBatch` for one that the tenant does not have."""
+    if after is not None and not run(engine, _KNOWN, {"id": after, "tenant_id": tenant_id}):
+        raise unknown_batch(batch_name(after))
     values = {"tenant_id": tenant_id, "after": after, "limit": limit}
     return [_view(row) for row in run(engine, _LIST, values)]
 

@@ -24,13 +24,22 @@ FROM tenant_quotas q WHERE q.tenant_id = :tenant_id AND q.storage_bytes IS NOT N
 
 
 def check_storage(engine: Engine, tenant_id: UUID, more_bytes: int) -> None:
-    """Raises `QuotaExceeded` if the tenant's files would hold more than they may."""
+    """Raises `QuotaExceeded` if the tenant's files would hold more than they may; with 0
+    bytes, if nobody knows yet how many come, if they do already."""
     for row in run(engine, _HELD, {"tenant_id": tenant_id}):
         if row.held + more_bytes > row.most:
             raise QuotaExceeded(
-                f"the tenant's files hold {row.held:,} of {row.most:,} bytes, and this has "
-                f"{more_bytes:,}; delete some, or wait until some expire",
+                _said(row.held, row.most, more_bytes),
                 limit="storage_bytes",
                 retry_after_s=LATER_S,
-                again=False,
+                again=False,  # nothing that waiting does makes room
             )
+
+
+def _said(held: int, most: int, more_bytes: int) -> str:
+    if more_bytes > most:
+        return f"this has more than the {most:,} bytes that all of the tenant's files may hold"
+    said = f"the tenant's files hold {held:,} of {most:,} bytes"
+    if more_bytes:
+        said += f", which leaves no room for {more_bytes:,} more"
+    return f"{said}; delete some, or wait until some expire"

@@ -2,31 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from jobs.embed_input import EmbedItems
 from jobs.spec import ShortText, Strict
-from routing.openai.fields import Inert, only
-
-
-def _listed(value: object) -> object:
-    """A text alone and a list of token ids alone are one item."""
-    one = isinstance(value, str) or (
-        isinstance(value, list) and bool(value) and isinstance(value[0], int)
-    )
-    return [value] if one else value
+from routing.openai.fields import Inert, OneOrMany, only
 
 
 class EmbeddingRequest(Strict):
     """POST /v1/embeddings. A text alone is one item, a list of token ids too."""
 
     model: ShortText
-    input: Annotated[
-        EmbedItems,
-        BeforeValidator(
-            _listed, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
-        ),
-    ]
+    input: Annotated[EmbedItems, OneOrMany]
     encoding_format: Literal["float", "base64"] = Field(
         default="float", description="`base64`: little-endian 32-bit floats"
     )

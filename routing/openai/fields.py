@@ -15,10 +15,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from jobs.spec import (
     MAX_CHOICES,
@@ -98,14 +101,45 @@ def _joined(value: object) -> object:
 Content = Annotated[Text, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def in_a_list(value: object, reader: ValidatorFunctionWrapHandler, *inside: int | str) -> object:
+    """What was read of a list that the writer left out. A fault is told of what was
+    written: without the places `inside` the list."""
+    try:
+        return reader(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        said = PydanticCustomError("value_error", "{said}", {"said": first["msg"]})
+        fault: InitErrorDetails = {
+            "type": said, "loc": first["loc"][len(inside) :], "input": None
+        }  # fmt: skip
+        raise ValidationError.from_exception_data(error.title, [fault]) from None
+
+
+def _stops(value: object, reader: ValidatorFunctionWrapHandler) -> object:
+    return in_a_list([value], reader, 0) if isinstance(value, str) else reader(value)
 
 
 Stop = Annotated[
     Annotated[list[ShortText], Field(max_length=16)] | None,
-    BeforeValidator(_listed, json_schema_input_type=str | list[str] | None),
+    WrapValidator(_stops, json_schema_input_type=str | list[str] | None),
 ]
+
+
+def _texts_or_ids(value: object, reader: ValidatorFunctionWrapHandler) -> object:
+    alone = isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], int)
+    )
+    if not alone and not isinstance(value, list):
+        raise PydanticCustomError(
+            "value_error", "a text, a list of token ids, or a list of either is expected"
+        )
+    return in_a_list([value], reader, 0) if alone else reader(value)
+
+
+# Before a list of texts or token ids: a text or the token ids of one are a list of one.
+OneOrMany = WrapValidator(
+    _texts_or_ids, json_schema_input_type=str | list[int] | list[str] | list[list[int]]
+)
 Tokens = Annotated[int, Field(ge=1, le=MAX_COMPLETION_TOKENS)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 

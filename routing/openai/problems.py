@@ -21,6 +21,7 @@ _CODES = {
     UNSUPPORTED_VALUE: UNSUPPORTED_VALUE,
     UNSUPPORTED_PARAMETER: UNSUPPORTED_PARAMETER,
 }
+_UNSUPPORTED = frozenset({UNSUPPORTED_PARAMETER, UNSUPPORTED_VALUE})
 _SAID = {"extra_forbidden": "there is no such parameter"}
 # What a worker may find wrong with a request, beside its own troubles.
 _CLIENTS_FAULT = frozenset(
@@ -34,14 +35,13 @@ def is_clients_fault(code: str | None) -> bool:
 
 
 def of_validation(error: ValidationError) -> Problem:
-    """A body or query that does not fit its schema: OpenAI's codes, 400 for all."""
-    first = error.errors(include_url=False)[0]
+    """A body or query that does not fit its schema: OpenAI's codes, 400 for all. What is
+    not supported is told first: what else does not fit often follows from it."""
+    found = error.errors(include_url=False)
+    first = next((one for one in found if _CODES.get(one["type"]) in _UNSUPPORTED), found[0])
     if first["type"] == "json_invalid":
         return problems.of_validation(error)
-    path = (str(part) for part in first["loc"])
-    where = ".".join(part for part in path if not part.startswith("<")) or first.get("ctx", {}).get(
-        "param"
-    )
+    where = problems.written(first["loc"]) or first.get("ctx", {}).get("param")
     said = _SAID.get(first["type"], first["msg"].removeprefix("Value error, "))
     message = f"{where}: {said}" if where else said
     code = _CODES.get(first["type"], "invalid_value")

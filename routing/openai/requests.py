@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.response_format import ResponseFormat
@@ -22,6 +22,7 @@ from routing.openai.fields import (
     CompletionBody,
     Content,
     Inert,
+    OneOrMany,
     Tokens,
     only,
 )
@@ -114,14 +115,6 @@ class ChatRequest(CompletionBody):
         return self
 
 
-def _listed(value: object) -> object:
-    """A prompt alone is a list of one: a text, or the token ids of one."""
-    alone = isinstance(value, str) or (
-        isinstance(value, list) and bool(value) and isinstance(value[0], int)
-    )
-    return [value] if alone else value
-
-
 # The brackets keep these names out of what is said about a field.
 Prompt = Annotated[
     Annotated[FilledText, Tag("<text>")] | Annotated[TokenIds, Tag("<ids>")],
@@ -134,9 +127,7 @@ class CompletionRequest(CompletionBody):
 
     prompt: Annotated[
         Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)],
-        BeforeValidator(
-            _listed, json_schema_input_type=str | list[int] | list[str] | list[list[int]]
-        ),
+        OneOrMany,
     ]
     max_tokens: Annotated[int, Field(ge=0, le=MAX_COMPLETION_TOKENS)] | None = _COMPLETION_TOKENS
     echo: bool | None = None

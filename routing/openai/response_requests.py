@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from jobs.response_format import (
@@ -14,14 +20,24 @@ from jobs.response_format import (
     TextFormat,
 )
 from jobs.spec import MAX_MESSAGES, Metadata, Strict, Text
-from routing.openai.fields import Body, Inert, Tokens, only
+from routing.openai.fields import UNSUPPORTED_VALUE, Body, Inert, Tokens, in_a_list, only
 from routing.openai.requests import Turn, spoken
+
+
+def _a_message(kind: object) -> object:
+    if isinstance(kind, str) and kind != "message":
+        raise PydanticCustomError(
+            UNSUPPORTED_VALUE,
+            "items of the type {kind} are not supported here; only messages are",
+            {"kind": repr(kind[:64])},
+        )
+    return kind
 
 
 class InputItem(Turn):
     """One message of a response's input; also a message that was output before."""
 
-    type: Literal["message"] | None = None
+    type: Annotated[Literal["message"] | None, BeforeValidator(_a_message)] = None
     id: Inert = None
     phase: Annotated[Any, only()] = None
     status: Inert = None
@@ -58,8 +74,16 @@ class TextOptions(Strict):
         return JsonSchemaFormat(type="json_schema", json_schema=JsonSchema(**schema))
 
 
-def _items(value: object) -> object:
-    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+def _items(value: object, reader: ValidatorFunctionWrapHandler) -> object:
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("value_error", "a text or a list of messages is expected")
+    if isinstance(value, list):
+        return reader(value)
+    return in_a_list([{"role": "user", "content": value}], reader, 0, "content")
+
+
+# What can be had in a response beside what always is.
+Includable = Literal["message.output_text.logprobs"]
 
 
 class ResponseRequest(Body):
@@ -67,7 +91,7 @@ class ResponseRequest(Body):
 
     input: Annotated[
         Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES - 1)],
-        BeforeValidator(_items, json_schema_input_type=str | list[InputItem]),
+        WrapValidator(_items, json_schema_input_type=str | list[InputItem]),
     ]
     background: bool | None = None
     instructions: Text | None = None
@@ -76,9 +100,7 @@ class ResponseRequest(Body):
     store: bool | None = None
     stream_options: ResponseStreamOptions | None = None
 
-    include: (
-        Annotated[list[Literal["message.output_text.logprobs"]], Field(max_length=8)] | None
-    ) = None
+    include: Annotated[list[Includable], Field(max_length=8)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     text: TextOptions | None = None
     previous_response_id: Annotated[str, Field(max_length=64)] | None = None

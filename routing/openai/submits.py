@@ -79,6 +79,8 @@ def of_embedding(body: EmbeddingRequest) -> Submit:
 
 
 def embedding_names(body: EmbeddingRequest) -> dict[str, str]:
-    """The names of `routing.openai.problems.named` for this body."""
-    items = {f"input.input.{number}": f"input.{number}" for number in range(len(body.input))}
+    """The names of `routing.openai.problems.named` for this body; one text alone has no
+    number."""
+    many = len(body.input) > 1
+    items = {f"input.input.{n}": f"input.{n}" if many else "input" for n in range(len(body.input))}
     return {"input.input": "input", "task": "model"} | items

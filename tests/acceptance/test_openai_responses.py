@@ -218,7 +218,7 @@ def test_an_idempotency_key_keeps_the_job_of_a_reader_that_goes_away(client: Ope
         ({"conversation": "conv_1"}, "unsupported_parameter", "conversation"),
         ({"background": True, "store": False}, "invalid_value", "background"),
         ({"max_output_tokens": 100_000}, "context_length_exceeded", "max_output_tokens"),
-        ({"input": [{"type": "function_call"}]}, "missing_required_parameter", "input.0.role"),
+        ({"input": [{"type": "function_call"}]}, "unsupported_value", "input.0.type"),
         ({"input": "x" * 9_000}, "context_length_exceeded", "input"),
         ({"temperature": 3}, "invalid_value", "temperature"),
         ({"best": 3}, "unknown_parameter", "best"),

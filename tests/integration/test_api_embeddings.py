@@ -124,17 +124,18 @@ def test_texts_and_token_ids_are_taken_alone_or_in_lists(door: FrontDoor, given:
 @pytest.mark.parametrize(
     ("given", "param", "said"),
     [
-        ("", "input.0", "at least 1"),
+        ("", "input", "at least 1"),
         (["a", ""], "input.1", "at least 1"),
         ([], "input", "at least 1"),
         ([[]], "input.0", "at least 1"),
-        ([1, "a"], "input.0", "token 1"),
+        ([1, "a"], "input", "token 1"),
         ([[1], [-1]], "input.1", "token 0"),
         ([["a"]], "input.0", "token 0"),
-        ([True], "input.0", "token 0"),
+        ([True], "input", "token 0"),
         ([None], "input.0", "neither"),
-        ({"a": 1}, "input", "array"),
-        (None, "input", "array"),
+        ({"a": 1}, "input", "a text, a list"),
+        (None, "input", "a text, a list"),
+        ("a\x00", "input", "NUL"),
         (["a\x00"], "input.0", "NUL"),
         (["a"] * (MAX_TEXTS + 1), "input", "2048"),
     ],
@@ -154,6 +155,7 @@ def test_a_text_that_is_too_long_is_named_by_its_number(door: FrontDoor) -> None
     status, code, where, message = refusal(ask(door, long))
     assert (status, code, where) == (400, "context_length_exceeded", "input.1")
     assert "8,193" in message
+    assert refusal(ask(door, long[1]))[2] == "input"
     status, code, where, _ = refusal(native(door, long))
     assert (status, code, where) == (400, "context_length_exceeded", "input.input.1")
     assert door.jobs() == 0

@@ -278,7 +278,13 @@ def test_a_list_has_pages_both_ways_and_by_purpose(door: FrontDoor) -> None:
     assert (empty.data, empty.first_id, empty.has_more) == ([], None, False)
     for query in ("limit=0", "limit=10001", "order=up", "colour=red"):
         assert refusal(door.get(f"/v1/files?{query}", key=key))[0] == 400
-    assert refusal(door.get("/v1/files?after=x", key=key))[0] == 404
+    theirs = made(door, key=door.key(tenant="other lists")).id
+    for after in ("x", "file-" + "0" * 32, theirs):
+        told = refusal(door.get(f"/v1/files?after={after}", key=key))
+        assert told[:3] == (404, "file_not_found", "after")
+    door.send("DELETE", f"/v1/files/{ids[2]}", key=key)
+    on = read(door.get(f"/v1/files?after={ids[2]}", key=key), FileList)
+    assert [file.id for file in on.data] == [ids[1], ids[0]]
 
 
 def test_a_file_expires_when_it_was_told_to(door: FrontDoor) -> None:

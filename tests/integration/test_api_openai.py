@@ -103,6 +103,34 @@ def test_a_failed_response_is_read_as_failed(door: FrontDoor) -> None:
     assert read["error"]["type"] == failure(job).error_code
 
 
+@pytest.mark.parametrize("name", ["include", "include[]"])
+def test_logprobs_are_included_only_in_a_response_that_was_to_have_them(
+    name: str, door: FrontDoor
+) -> None:
+    body = {"model": "echo", "input": "hello", "background": True}
+    wanted = "message.output_text.logprobs"
+    plain = door.send("POST", "/v1/responses", json=body).get_json()["id"]
+    told = refusal(door.get(f"/v1/responses/{plain}?{name}={wanted}"))
+    assert told[:3] == (400, "unsupported_value", "include")
+    told = refusal(door.get(f"/v1/responses/{plain}?{name}={wanted}&stream=true"))
+    assert told[:3] == (400, "unsupported_value", "include")
+    asked = door.send("POST", "/v1/responses", json=body | {"include": [wanted]})
+    path = f"/v1/responses/{asked.get_json()['id']}"
+    assert door.get(f"{path}?{name}={wanted}&{name}={wanted}").status_code == 200
+    told = refusal(door.get(f"{path}?{name}=reasoning.encrypted_content"))
+    assert told[:3] == (400, "unsupported_value", f"{name}.0")
+    for made in (f"/v1/responses/{plain}", path):
+        assert door.send("POST", f"{made}/cancel").status_code == 200
+
+
+def test_what_openai_has_beside_responses_is_not_found(door: FrontDoor) -> None:
+    for name in ("compact", "input_tokens"):
+        told = door.send("POST", f"/v1/responses/{name}", json={"model": "echo"})
+        assert refusal(told)[:2] == (404, "not_found")
+        assert refusal(door.get(f"/v1/responses/{name}"))[:2] == (404, "response_not_found")
+    assert door.send("POST", "/v1/responses/resp_1").status_code == 405
+
+
 class Scripted:
     """A hub whose follower hears what it is told to, in this order."""
 

@@ -124,6 +124,12 @@ def test_what_cannot_be_a_receiver_is_refused_with_its_field(
     assert refusal(post(door, "", body))[:3] == (status, code, param)
 
 
+def test_an_unknown_event_is_told_which_there_are(door: FrontDoor) -> None:
+    message = refusal(post(door, "", {"url": URL, "events": ["job_failed"]}))[3]
+    assert message.startswith("events.0: there is no such event; there are response.completed, ")
+    assert "\\" not in message
+
+
 def test_a_tenant_has_twenty_receivers_at_most(door: FrontDoor) -> None:
     for _ in range(20):
         made(door)

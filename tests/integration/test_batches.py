@@ -455,6 +455,10 @@ def test_batches_are_listed_newest_first_and_by_pages(bench: BatchBench) -> None
     assert listed.has_more
     more = read(bench.door.get(f"/v1/batches?limit=1&after={listed.last_id}"), BatchList)
     assert [one.id for one in more.data] == made[:1]
+    other = bench.door.key(tenant="another lister")
+    for after, key in (("x", None), (f"batch_{'0' * 32}", None), (made[0], other)):
+        told = refusal(bench.door.get(f"/v1/batches?after={after}", key=key))
+        assert told[:3] == (404, "batch_not_found", "after")
     bench.done(made[0])
 
 

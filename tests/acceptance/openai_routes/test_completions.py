@@ -78,8 +78,8 @@ def test_prompts_of_token_ids_are_continued_like_their_text(
 @pytest.mark.parametrize(
     ("prompt", "param"),
     [
-        ([], "prompt"), ([[]], "prompt.0"), ([[1], "a", []], "prompt.2"), ([1, "a"], "prompt.0.1"),
-        ([1, -1], "prompt.0.1"), ([1, 2**31], "prompt.0.1"), ([104, 300_000], "prompt"),
+        ([], "prompt"), ([[]], "prompt.0"), ([[1], "a", []], "prompt.2"), ([1, "a"], "prompt.1"),
+        ([1, -1], "prompt.1"), ([1, 2**31], "prompt.1"), ([104, 300_000], "prompt"),
         ([[1.5]], "prompt.0.0"), ([""], "prompt.0"), ([None], "prompt.0"),
     ],
 )  # fmt: skip

@@ -138,6 +138,8 @@ def test_logprobs_of_a_response_stand_in_its_text(client: OpenAI, stack: Stack) 
     told = made.output[0].content[0].logprobs
     assert "".join(one.token for one in told).replace("<|end|>", "") == made.output_text
     assert [(one.logprob, len(one.top_logprobs)) for one in told] == [(0, 1)] * len(told)
+    again: Any = client.responses.retrieve(made.id, include=["message.output_text.logprobs"])
+    assert again.output[0].content[0].logprobs == told
     raw = stack.http.get(f"/v1/responses/{made.id}")
     assert ResponseObject.model_validate_json(raw.text, strict=True).top_logprobs == 1
     assert respond(client).output[0].content[0].logprobs == []
@@ -156,7 +158,7 @@ def test_a_form_of_text_is_the_jobs_form(client: OpenAI, stack: Stack) -> None:
         ({"type": "json_object"}, "text.format"),
         ({"type": "json_schema", "name": "it", "schema": schema, "strict": True},
          "text.format"),
-        ({"type": "json_schema", "name": "it"}, "text.format.json_schema.schema"),
+        ({"type": "json_schema", "name": "it"}, "text.format.schema"),
         ({"type": "yaml"}, "text.format"),
     ):  # fmt: skip
         call = partial(respond, client, text={"format": form})
