@@ -10,7 +10,7 @@ from prometheus_client.core import (
 )
 from sqlalchemy import Engine
 
-from jobs import counters, pauses
+from jobs import counters, pauses, token_times
 from jobs.outlook import components, crash_loops, predictions
 from jobs.webhooks import retention
 
@@ -29,6 +29,12 @@ _WEBHOOK_TOTALS = {
     "webhook_attempts_failed": ("lmaas_webhook_attempts_failed", "Attempts to tell one in vain"),
     "webhooks_given_up": ("lmaas_webhooks_given_up", "Events that could not be told in their day"),
 }
+_TOKEN_TIMES = {
+    token_times.FIRST: ("lmaas_time_to_first_token_seconds",
+                        "From the acceptance of a job to its first token"),
+    token_times.BETWEEN: ("lmaas_inter_token_seconds",
+                          "Mean time of a job between its tokens after the first"),
+}  # fmt: skip
 _ENDLESS = "+Inf"
 
 
@@ -44,6 +50,7 @@ class Totals:
         yield from self._webhooks()
         yield from self._states()
         yield from self._estimates()
+        yield from self._token_times()
 
     def _counters(self) -> Iterable[Metric]:
         found = counters.read(self._engine)
@@ -114,3 +121,23 @@ class Totals:
             wrong.add_metric(key, buckets, sum_value=sum(row.error_s for row in found))
             inside.add_metric(key, sum(row.inside for row in found))
         return (wrong, inside)
+
+    def _token_times(self) -> Iterable[Metric]:
+        families = {
+            kind: HistogramMetricFamily(*named, labels=["model", "priority"])
+            for kind, named in _TOKEN_TIMES.items()
+        }
+        series: dict[tuple[str, str, str], list[token_times.TokenTimes]] = {}
+        for row in token_times.totals(self._engine):
+            key = (row.kind, f"{row.model}@{row.version}", row.priority)
+            series.setdefault(key, []).append(row)
+        for (kind, *labels), found in series.items():
+            buckets = [
+                (
+                    _ENDLESS if bound == token_times.BOUNDS_S[-1] else str(bound),
+                    sum(row.jobs for row in found if row.within_s <= bound),
+                )
+                for bound in token_times.BOUNDS_S
+            ]
+            families[kind].add_metric(labels, buckets, sum(row.took_s for row in found))
+        return families.values()

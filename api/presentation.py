@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from api.moments import maybe
-from jobs import embeddings
+from jobs import embeddings, token_times
 from jobs.batches.names import batch_name
 from jobs.choices import Choice
 from jobs.endings import error_message
@@ -53,6 +53,8 @@ def job(view: JobView) -> dict[str, Any]:
             "run_at": maybe(view.run_at),
             "expires_at": maybe(view.expires_at),
             "deadline": maybe(view.deadline),
+            "time_to_first_token_s": token_times.first_token_s(view),
+            "inter_token_s": token_times.inter_token_s(view),
         },
         "urls": {"self": own, "cancel": f"{own}/cancel"},
     }

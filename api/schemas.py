@@ -43,6 +43,14 @@ class Timings(Answer):
     run_at: str | None = Field(description="not before; a retry's pause sets it too")
     expires_at: str | None = Field(description="if it still waits then, it expires")
     deadline: str | None = Field(description="ends it, waiting or running")
+    time_to_first_token_s: float | None = Field(
+        description="from queued_at to the first token of the attempt that ended; null before "
+        "the end, or without a token"
+    )
+    inter_token_s: float | None = Field(
+        description="mean time between tokens after the first, over all n completions, which "
+        "run one after the other; null before the end, or with fewer than two tokens"
+    )
 
 
 class JobUrls(Answer):

@@ -7,6 +7,7 @@ whenever a hint says that one ended. A stream costs a sleeping thread.
 
 import logging
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+from prometheus_client import Histogram
 from sqlalchemy import Engine
 
 from bells import token_stream
@@ -27,8 +29,16 @@ from jobs.settings import Settings
 _LOOK_EVERY_S = 0.5
 # How long a reader of Redis stays with the streams it knew when it began to wait.
 _READ_S = 0.1
+_BEGINNING = "0"  # of a stream
 # What a vanished reader may pile up; what falls out is told from the result.
 _MOST_KEPT = 8_192
+
+# As text comes out of Redis, so no slow reader is in it. What a new reader is told again
+# from the beginning came at once, and is no gap.
+GAPS = Histogram(
+    "lmaas_stream_gap_seconds", "Between pieces of a stream's text as they reach the web process",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -60,6 +70,7 @@ class StreamHub:
         self._settings = settings
         self._followers: dict[UUID, list[Follower]] = defaultdict(list)
         self._positions: dict[UUID, str] = {}
+        self._heard: dict[UUID, float] = {}
         self._hinted = False
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -88,7 +99,7 @@ class StreamHub:
         follower = Follower(job_id, after)
         with self._changed:
             self._followers[job_id].append(follower)
-            self._positions[job_id] = "0"  # from the start, for all who follow it
+            self._positions[job_id] = _BEGINNING  # for all who follow it
             self._hinted = True
             self._changed.notify_all()
         try:
@@ -101,6 +112,7 @@ class StreamHub:
                 else:
                     del self._followers[job_id]
                     self._positions.pop(job_id, None)
+                    self._heard.pop(job_id, None)
 
     def hear(self, ids: Sequence[UUID]) -> None:
         """A hint: something happened to these jobs."""
@@ -129,9 +141,15 @@ class StreamHub:
             # Unless a new follower wants it from the start meanwhile.
             if self._positions.get(job_id) == before:
                 self._positions[job_id] = now
+                self._measure(job_id, again=before == _BEGINNING)
             for follower in self._followers.get(job_id, ()):
                 follower.deltas.extend(deltas)
                 follower.changed.set()
+
+    def _measure(self, job_id: UUID, *, again: bool) -> None:
+        heard, self._heard[job_id] = self._heard.get(job_id), time.monotonic()
+        if heard is not None and not again:
+            GAPS.observe(self._heard[job_id] - heard)
 
     def _look_at_events(self) -> None:
         while not self._stopping.is_set():

@@ -29,6 +29,10 @@ class Timings:
     started_at: datetime | None
     first_token_at: datetime | None
     finished_at: datetime | None
+    # From the submit to the first token, and the mean between tokens after it; None before
+    # the end, without enough tokens, or of a server that does not tell.
+    time_to_first_token_s: float | None = None
+    inter_token_s: float | None = None
 
     @property
     def latency_s(self) -> float | None:

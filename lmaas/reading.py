@@ -84,6 +84,8 @@ def read_job(body: Mapping[str, Any]) -> Job:
             started_at=read_time(timings.get("started_at")),
             first_token_at=read_time(timings.get("first_token_at")),
             finished_at=read_time(timings.get("finished_at")),
+            time_to_first_token_s=timings.get("time_to_first_token_s"),
+            inter_token_s=timings.get("inter_token_s"),
         ),
         batch=body.get("batch"),
         erased_at=read_time(body.get("erased_at")),

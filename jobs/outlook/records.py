@@ -64,6 +64,21 @@ class EstimateErrorRecord(Base):
     error_s: Mapped[float] = mapped_column(Double, server_default="0")
 
 
+class TokenTimeRecord(Base):
+    """How long tokens took (`jobs.token_times`): jobs whose time of that `kind` was less
+    than `within_s` and not less than the next smaller bound."""
+
+    __tablename__ = "token_times"
+
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    priority: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    within_s: Mapped[float] = mapped_column(Double, primary_key=True)
+    jobs: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    took_s: Mapped[float] = mapped_column(Double, server_default="0")
+
+
 class CounterRecord(Base):
     """Totals of rows that were counted and may be forgotten since."""
 

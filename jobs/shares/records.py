@@ -74,4 +74,7 @@ settlements = Table(
     # What it is now, and the day (UTC) it ended on if it has: for `jobs.usage`.
     Column("state", Text, nullable=True),
     Column("ended_on", Date, nullable=True),
+    # How long its first token took, and each later one in the mean: for `jobs.token_times`.
+    Column("first_token_s", Double, nullable=True),
+    Column("inter_token_s", Double, nullable=True),
 )

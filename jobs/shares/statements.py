@@ -7,6 +7,7 @@ of a release, and `model_clocks.epoch` sees to it that nobody else did meanwhile
 from sqlalchemy import text
 
 from jobs.states import CLASS_OFFSET_S, CLASS_WEIGHT
+from jobs.token_times import OF_ROW, TIMED
 from jobs.usage import USED
 
 
@@ -18,7 +19,8 @@ def settled(
     return f"""  INSERT INTO settlements
   SELECT model, version, tenant_id, priority, charged,
          CASE WHEN {tokens} > 0 OR state = 'succeeded' THEN prompt_tokens ELSE 0 END,
-         {tokens}, max_tokens, {service_s}, state, CAST(finished_at AT TIME ZONE 'UTC' AS date)
+         {tokens}, max_tokens, {service_s}, state, CAST(finished_at AT TIME ZONE 'UTC' AS date),
+         {OF_ROW}
   FROM {ended} WHERE {only}"""  # noqa: S608 - only constants are joined
 
 
@@ -142,8 +144,8 @@ RETURNING j.id
 """)
 
 # What ended since the last look: gives back what was charged too much, learns how much
-# of `max_tokens` a flow uses and how fast a slot is, and adds to the tenants' usage. A
-# settlement goes and is counted in this one statement, or neither.
+# of `max_tokens` a flow uses and how fast a slot is, and adds to the tenants' usage and to
+# the times of tokens. A settlement goes and is counted in this one statement, or neither.
 SETTLE = text(f"""
 WITH ended AS MATERIALIZED (
   DELETE FROM settlements WHERE ctid = ANY (ARRAY(
@@ -176,6 +178,6 @@ WITH ended AS MATERIALIZED (
              p.tokens_per_s, c.slot_tokens_per_s)
   FROM pace p WHERE c.model = p.model AND c.version = p.version
 )
-{USED}
+{USED}{TIMED}
 SELECT count(*) AS ended FROM ended
 """)  # noqa: S608 - only constants are joined

@@ -25,6 +25,7 @@ from lmaas.cli.output import (
     print_json,
     print_table,
     server_options,
+    took,
     url_option,
     written,
 )
@@ -130,7 +131,7 @@ def _show(job: Job) -> None:
         ("status", job.status + (", cancel requested" if job.cancel_requested else "")),
         ("task", f"{job.task} on {job.model}, priority {job.priority}, attempt {job.attempt}"),
         ("queued", ago(job.timings.queued_at)),
-        ("took", duration(job.timings.latency_s)),
+        ("took", took(job.timings)),
     ]
     if job.batch is not None:
         rows.append(("batch", job.batch))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lmaas.answers import Result
+from lmaas.answers import Result, Timings
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -84,6 +84,20 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def took(times: Timings) -> str:
+    """How long a job and its tokens took, as far as that is known."""
+    parts = [duration(times.latency_s)]
+    if times.time_to_first_token_s is not None:
+        parts.append(f"first token after {_fine(times.time_to_first_token_s)}")
+    if times.inter_token_s is not None:
+        parts.append(f"then {_fine(times.inter_token_s)} each")
+    return ", ".join(parts)
+
+
+def _fine(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
 def ago(moment: datetime | None) -> str:

@@ -129,6 +129,8 @@ def test_a_job_comes_back_with_its_text(stack: Stack) -> None:
     times = job.timings
     assert times.started_at and times.first_token_at and times.finished_at
     assert times.queued_at <= times.started_at <= times.first_token_at <= times.finished_at
+    assert times.time_to_first_token_s is not None and times.time_to_first_token_s > 0
+    assert times.inter_token_s is not None and times.inter_token_s > 0
     assert get(stack, job.id) == job
 
 
@@ -184,6 +186,9 @@ def test_metrics_count_requests_and_no_client_makes_up_a_label(stack: Stack) -> 
     stack.http.request("MADEUP", "/v1/jobs")
     text = stack.http.get("/metrics").text
     assert 'lmaas_worker_slots{model="echo@1"' in text
+    labels = 'model="echo@1",priority="normal"'
+    for name in ("lmaas_time_to_first_token_seconds", "lmaas_inter_token_seconds"):
+        assert float(text.partition(f"{name}_count{{{labels}}} ")[2].split()[0]) > 0
     assert 'lmaas_http_requests_total{method="POST",route="/v1/jobs",status="202"}' in text
     assert "MADEUP" not in text
     assert stack.http.get("/metrics", headers={"Authorization": ""}).status_code == 401

@@ -169,6 +169,32 @@ def test_a_job_that_starts_again_says_so_and_its_text_begins_anew(stack: Stack) 
     assert text_of(events) == events[-1].data["result"]["text"]
 
 
+def gaps(stack: Stack) -> tuple[float, float]:
+    """How many were measured, and their sum."""
+    text = stack.http.get("/metrics").text
+    count, total = (
+        float(text.partition(f"\nlmaas_stream_gap_seconds_{name} ")[2].split()[0])
+        for name in ("count", "sum")
+    )
+    return count, total
+
+
+def test_the_gaps_of_a_stream_are_those_of_its_text_and_not_of_its_reader(stack: Stack) -> None:
+    id = submit(stack)
+    count, total_s = gaps(stack)
+    with followed(stack, id) as slow:
+        next(slow)
+        eventually(lambda: stack.http.get(f"/v1/jobs/{id}").json()["status"] == "succeeded")
+        assert list(slow)[-1].name == "end"
+    times = stack.http.get(f"/v1/jobs/{id}").json()["timings"]
+    more, sum_s = gaps(stack)
+    assert more - count > 10
+    assert sum_s - total_s <= 100 * times["inter_token_s"] + 1
+    with followed(stack, id) as again:  # what is told again has no gaps
+        list(again)
+    assert gaps(stack) == (more, sum_s)
+
+
 def test_a_cancelled_job_ends_its_stream_with_the_text_it_had(stack: Stack) -> None:
     id = submit(stack)
     events = []

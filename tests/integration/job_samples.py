@@ -123,8 +123,8 @@ def empty(engine: Engine) -> None:
     """Takes out jobs, workers and what was learned of them; tenants, keys and models stay."""
     for table in ("job_events", "job_results", "job_inputs", "idempotency_keys", "jobs", "workers",
                   "components", "paused_models", "model_clocks", "fair_shares", "settlements",
-                  "predictions", "estimate_errors", "counters", "usage_days", "webhook_outbox",
-                  "webhook_deliveries", "webhook_endpoints",
+                  "predictions", "estimate_errors", "counters", "usage_days", "token_times",
+                  "webhook_outbox", "webhook_deliveries", "webhook_endpoints",
                   "webhook_signing_secrets"):  # fmt: skip
         rows(engine, f"WITH gone AS (DELETE FROM {table}) SELECT 1")
 

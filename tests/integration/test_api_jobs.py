@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +87,13 @@ def test_a_finished_job_has_a_result_and_ordered_times(door: FrontDoor) -> None:
     assert times.started_at and times.first_token_at and times.finished_at
     assert times.queued_at <= times.started_at <= times.finished_at
     assert times.first_token_at <= times.finished_at
+    queued, first, ended = map(
+        datetime.fromisoformat, (times.queued_at, times.first_token_at, times.finished_at)
+    )
+    assert times.time_to_first_token_s == (first - queued).total_seconds()
+    assert times.inter_token_s == (ended - first).total_seconds() / (usage.completion_tokens - 1)
+    listed = read(door.get("/v1/jobs?limit=100"), JobList).data
+    assert [job.timings for job in listed if job.id == id] == [times]
 
 
 def test_a_failed_job_has_an_error_and_no_result(door: FrontDoor) -> None:

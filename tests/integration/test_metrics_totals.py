@@ -1,18 +1,34 @@
 """/metrics tells totals that never shrink and how wrong the estimates were."""
 
+import math
 import re
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from api.metric_totals import Totals
+from api.schemas import JobAnswer
 from dispatcher.forgetting import keep_house
 from dispatcher.observer import Observer
-from jobs import counters, leases
+from jobs import counters, leases, token_times
 from jobs.outlook import components, predictions
-from tests.integration.front_door import FrontDoor
-from tests.integration.job_samples import a_worker, empty, release_all, rows, success, worker_died
+from jobs.shares.statements import SETTLE
+from tests.integration.front_door import FrontDoor, read
+from tests.integration.job_samples import (
+    a_worker,
+    at_once,
+    claimed,
+    empty,
+    failure,
+    release_all,
+    rows,
+    submitted,
+    success,
+    value,
+    worker_died,
+)
 
 
 @pytest.fixture
@@ -186,3 +202,95 @@ def test_a_look_leaves_word_of_the_dispatcher_and_of_redis(door: FrontDoor) -> N
     age(door, "components", "seen_at", "40 seconds")
     assert components.read(door.engine)[0].missed
     assert (metric(door, "lmaas_component_age_seconds", 'component="dispatcher"') or 0) > 39
+
+
+FIRST, BETWEEN = "lmaas_time_to_first_token_seconds", "lmaas_inter_token_seconds"
+NORMAL = 'model="echo@1",priority="normal"'
+
+
+def end(door: FrontDoor, *ends: tuple[float | None, int]) -> None:
+    """Jobs that ended: how long before that the first token came, and how many there were."""
+    worker_id, jobs = claimed(door.manager, door.engine, door.tenant_id, len(ends))
+    door.manager.finish(
+        worker_id,
+        [
+            replace(success(job, "x" * tokens), first_token_age_s=first_s)
+            for job, (first_s, tokens) in zip(jobs, ends, strict=True)
+        ],
+    )
+
+
+def within(door: FrontDoor, name: str) -> dict[str, float]:
+    """The buckets of a histogram that hold more than the one before."""
+    found = re.findall(rf'^{name}_bucket{{le="(\S+?)",{NORMAL}}} (\S+)$', told(door), re.MULTILINE)
+    assert [bound for bound, _ in found][-1] == "+Inf"
+    counts = [0.0, *(float(count) for _, count in found)]
+    return {
+        bound: count - before
+        for (bound, _), count, before in zip(found, counts[1:], counts, strict=False)
+        if count != before
+    }
+
+
+def test_times_of_tokens_of_all_jobs_are_told_once_their_ends_are_settled(door: FrontDoor) -> None:
+    # Four tokens in 3.3 s after the first one, and so on; the last has no second token.
+    end(door, (9.9, 4), (0.06, 4), (0.06, 4), (0.0, 1))
+    rows(door.engine, "UPDATE settlements SET first_token_s = 2 RETURNING 1")
+    assert door.manager.settle() == 4
+    assert within(door, BETWEEN) == {"0.025": 2, "5.0": 1}
+    assert metric(door, f"{BETWEEN}_count", NORMAL) == 3
+    assert metric(door, f"{BETWEEN}_sum", NORMAL) == pytest.approx(3.3 + 0.02 + 0.02, abs=0.001)
+    assert within(door, FIRST) == {"2.5": 4}
+    assert metric(door, f"{FIRST}_sum", NORMAL) == 8
+    end(door, (0.06, 4))
+    door.manager.settle()
+    door.manager.settle()
+    assert within(door, BETWEEN) == {"0.025": 3, "5.0": 1}
+
+
+def test_the_first_token_counts_from_the_acceptance(door: FrontDoor) -> None:
+    [id] = submitted(door.manager, door.tenant_id)
+    age(door, "jobs", "submitted_at", "20 seconds")
+    release_all(door.manager)
+    worker_id = a_worker(door.engine)
+    [job] = door.manager.claim(worker_id, "echo", 1, 1)
+    door.manager.finish(worker_id, [replace(success(job, "four"), first_token_age_s=0)])
+    door.manager.settle()
+    assert within(door, FIRST) == {"30.0": 1}
+    told_s = read(door.get(f"/v1/jobs/{id}"), JobAnswer).timings.time_to_first_token_s
+    assert told_s is not None
+    assert metric(door, f"{FIRST}_sum", NORMAL) == pytest.approx(told_s, abs=0.001)
+    assert 20 <= told_s < 30
+
+
+def test_ends_without_a_token_are_in_no_time_of_tokens(door: FrontDoor) -> None:
+    door.send("POST", f"/v1/jobs/{door.accepted().id}/cancel")
+    worker_id, jobs = claimed(door.manager, door.engine, door.tenant_id, 3)
+    door.manager.finish(worker_id, [failure(jobs[0]), failure(jobs[1], retryable=True)])
+    door.manager.give_back(worker_id, [jobs[2].id])
+    end(door, (None, 0))
+    door.manager.settle()
+    assert token_times.totals(door.engine) == []
+
+
+def test_times_of_tokens_are_counted_once_whoever_settles_and_is_killed(door: FrontDoor) -> None:
+    end(door, *[(0.06, 4)] * 20)
+    with door.engine.connect() as connection:  # one that is killed before its commit
+        connection.execute(SETTLE)
+        connection.rollback()
+    assert token_times.totals(door.engine) == []
+    at_once(*[door.manager.settle] * 6)
+    assert within(door, BETWEEN) == {"0.025": 20}
+
+
+def test_a_time_beyond_all_bounds_and_one_of_an_old_process_do_not_stop_the_rest(
+    door: FrontDoor,
+) -> None:
+    for told_s in ("1e30", "-1", "NULL"):
+        end(door, (0.06, 4))
+        rows(door.engine, f"UPDATE settlements SET first_token_s = {told_s} "
+             "WHERE abs(first_token_s) < 1 RETURNING 1")  # fmt: skip
+    assert door.manager.settle() == 3
+    kept = [row for row in token_times.totals(door.engine) if row.kind == token_times.FIRST]
+    assert {row.within_s: row.jobs for row in kept} == {0.001: 1, math.inf: 1}
+    assert value(door.engine, "SELECT count(*) FROM settlements") == 0

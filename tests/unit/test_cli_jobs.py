@@ -240,3 +240,13 @@ def test_status_of_a_server_elsewhere_shows_what_it_says(
     done = lmaas("status")
     assert done.code == 0
     assert done.out.splitlines() == ["echo@1\t1\t3\t2\tok", "w\techo@1\tready\tcpu\t2/8"]
+
+
+def test_a_job_is_shown_with_the_times_of_its_tokens(server: ScriptedServer, lmaas: Lmaas) -> None:
+    ended = job("a")
+    server.jobs["a"] = ended
+    server.jobs["b"] = ended | {
+        "timings": ended["timings"] | {"time_to_first_token_s": 1.25, "inter_token_s": 0.0123}
+    }
+    assert "took      2.0 s\n" in lmaas("get", "a").out
+    assert "took      2.0 s, first token after 1.2 s, then 12.3 ms each\n" in lmaas("get", "b").out

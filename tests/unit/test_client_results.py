@@ -85,3 +85,14 @@ def test_unknown_fields_and_missing_parts_do_not_break_an_older_client(
 def test_the_latency_is_what_the_server_saw(server: ScriptedServer, client: Client) -> None:
     server.jobs["j"] = job("j")
     assert client.get("j").timings.latency_s == 2
+
+
+def test_times_of_tokens_are_read_and_an_older_server_tells_none(
+    server: ScriptedServer, client: Client
+) -> None:
+    times = {"time_to_first_token_s": 0.4, "inter_token_s": 0.012}
+    server.jobs["new"] = job("new", timings=times)
+    server.jobs["old"] = job("old")
+    new, old = client.get("new").timings, client.get("old").timings
+    assert (new.time_to_first_token_s, new.inter_token_s) == (0.4, 0.012)
+    assert (old.time_to_first_token_s, old.inter_token_s) == (None, None)
