@@ -166,7 +166,8 @@ def test_there_is_room_for_so_many_streams_and_polls_and_no_more(
 
 
 def test_a_paused_batch_begins_nothing_until_it_is_resumed(stack: Stack, client: Client) -> None:
-    made = client.batches.create(many(60, max_tokens=60), endpoint=CHAT)
+    lines = [line(f"n{number}", "some words " * 6, max_tokens=60) for number in range(60)]
+    made = client.batches.create(lines, endpoint=CHAT)
     eventually(lambda: client.batches.get(made).counts.completed > 2)
     assert client.batches.pause(made).paused
 
@@ -488,11 +489,13 @@ def test_parquet_goes_in_and_comes_out(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
-    shell: Shell, client: Client, tmp_path: Path
+    stack: Stack, shell: Shell, client: Client, tmp_path: Path
 ) -> None:
+    stack.command("models_store", "echo", "--name", "unhosted")  # the batch waits for that
+    lines = [*many(60, max_tokens=50), line("n60", model="unhosted")]
     file = tmp_path / "lines.jsonl"
     file.write_text("".join(json.dumps({"method": "POST", "url": CHAT, **one}) + "\n"
-                            for one in many(60, max_tokens=50)))  # fmt: skip
+                            for one in lines))  # fmt: skip
     submitting = shell.start("-m", "lmaas.cli", "batch", "submit", file, "--follow")
     assert submitting.stdout is not None and submitting.stderr is not None
     id = submitting.stdout.readline().strip()
@@ -502,6 +505,7 @@ def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
     assert submitting.returncode == 130
     assert f"lmaas batch follow {id}" in err
     assert client.batches.get(id).status in ("validating", "in_progress")
+    eventually(lambda: client.batches.get(id).counts.total == 61)
     reading = shell.start("-m", "lmaas.cli", "batch", "results", id, "--follow")
     assert reading.stdout is not None
     first = [json.loads(reading.stdout.readline()) for _ in range(5)]
@@ -514,10 +518,11 @@ def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
     reading.stderr.close()
     place = f"--after {first[-1]['line']}"
     assert reading.returncode == 130 and place in err
+    client.batches.cancel_line(id, "n60")
     rest = shell.batch("results", id, "--follow", *place.split())
-    lines = first + [json.loads(line) for line in rest.out.splitlines()]
-    assert [line["custom_id"] for line in lines] == [f"n{n}" for n in range(60)]
-    assert shell.batch("follow", id).code == 0
+    told = first + [json.loads(line) for line in rest.out.splitlines()]
+    assert [line["custom_id"] for line in told] == [f"n{n}" for n in range(61)]
+    assert "60 of 61 lines have a result" in shell.batch("follow", id).err
 
 
 def test_every_verb_of_the_command_line(shell: Shell, client: Client, tmp_path: Path) -> None:
