@@ -5,6 +5,7 @@ Labels are routes, methods, statuses and model versions; never a tenant's text.
 
 import time
 from collections.abc import Iterable
+from functools import cache
 
 from flask import Response, g, request
 from flask_openapi3.openapi import OpenAPI
@@ -21,6 +22,11 @@ SECONDS = Histogram("lmaas_http_request_seconds", "Time to answer", ["method", "
 
 # Clients make up methods of their own; each would be a series for ever.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+@cache  # of routes, methods and statuses there are few
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 class Work:
@@ -58,8 +64,9 @@ def register(app: OpenAPI, services: Services) -> None:
     def count(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "(none)"
         method = request.method if request.method in _METHODS else "(other)"
-        REQUESTS.labels(method, route, response.status_code).inc()
-        SECONDS.labels(method, route).observe(time.perf_counter() - g.began)
+        requests, seconds = _series(method, route, response.status_code)
+        requests.inc()
+        seconds.observe(time.perf_counter() - g.began)
         return response
 
     @app.get(
