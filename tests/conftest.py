@@ -7,6 +7,7 @@ A missing server fails, it does not skip.
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from workers.convert import convert, smollm2_file
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A core for each of the suite's processes; torch in all of them would wait for itself.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Of this process: several may run parts of the suite against one server.
 _TEMPLATE = f"lmaas_template_{os.getpid()}"

@@ -5,7 +5,6 @@ command line says, and nothing else.
 """
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,9 +115,6 @@ class PretendCheckout:
         )
 
     def begin(self, *words: str, **settings: str) -> "subprocess.Popen[str]":
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            # A shell's background jobs ignore Ctrl-C, and so would what they start.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(
             [sys.executable, "-m", "lmaas.cli", *words],
             cwd=self.root,

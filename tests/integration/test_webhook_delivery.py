@@ -227,7 +227,7 @@ def test_a_slow_receiver_delays_itself_alone(
 
     def decide(got: Received) -> Reply:
         if got.path == "/slow":
-            go_on.wait(timeout=5)
+            go_on.wait(timeout=40)
         return Reply()
 
     receiver.decide = decide
@@ -235,7 +235,7 @@ def test_a_slow_receiver_delays_itself_alone(
     end(manager, tenant_id, 20)
     other = a_tenant(engine, "other")
     at(receiver, endpoints, other, "/fast")
-    with delivering(engine):
+    with delivering(engine, webhook_timeout_s=30):
         eventually(lambda: len(receiver.received) >= PER_LANE, within_s=10)
         end(manager, other, 20)
         assert len(ended(engine, other, count=20)) == 20
