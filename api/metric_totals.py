@@ -1,6 +1,6 @@
 """Totals and states that /metrics reads from Postgres, beside the depths of queues."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -111,13 +111,8 @@ class Totals:
         for row in predictions.errors(self._engine):
             series.setdefault((f"{row.model}@{row.version}", row.kind), []).append(row)
         for key, found in series.items():
-            buckets = [
-                (
-                    _ENDLESS if bound == predictions.BOUNDS_S[-1] else str(bound),
-                    sum(row.count for row in found if row.within_s <= bound),
-                )
-                for bound in predictions.BOUNDS_S
-            ]
+            counted = [(row.within_s, row.count) for row in found]
+            buckets = _buckets(predictions.BOUNDS_S, counted)
             wrong.add_metric(key, buckets, sum_value=sum(row.error_s for row in found))
             inside.add_metric(key, sum(row.inside for row in found))
         return (wrong, inside)
@@ -132,12 +127,20 @@ class Totals:
             key = (row.kind, f"{row.model}@{row.version}", row.priority)
             series.setdefault(key, []).append(row)
         for (kind, *labels), found in series.items():
-            buckets = [
-                (
-                    _ENDLESS if bound == token_times.BOUNDS_S[-1] else str(bound),
-                    sum(row.jobs for row in found if row.within_s <= bound),
-                )
-                for bound in token_times.BOUNDS_S
-            ]
+            counted = [(row.within_s, row.jobs) for row in found]
+            buckets = _buckets(token_times.BOUNDS_S, counted)
             families[kind].add_metric(labels, buckets, sum(row.took_s for row in found))
         return families.values()
+
+
+def _buckets(
+    bounds: Sequence[float], counted: Sequence[tuple[float, int]]
+) -> list[tuple[str, int]]:
+    """A histogram's, of what was counted under each bound; the last has no end."""
+    return [
+        (
+            _ENDLESS if bound == bounds[-1] else str(bound),
+            sum(count for within, count in counted if within <= bound),
+        )
+        for bound in bounds
+    ]

@@ -1,9 +1,11 @@
-"""Unit tests compute tiny models, for which one thread is the fastest."""
+"""What unit tests share: one thread for tiny models, and a server for the command line."""
 
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+from tests.unit.scripted_server import KEY, ScriptedServer, running
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +20,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """A server that answers as the test says, as the command line finds it."""
+    with running() as started:
+        monkeypatch.setenv("LMAAS_URL", started.url)
+        monkeypatch.setenv("LMAAS_API_KEY", KEY)
+        yield started

@@ -1,25 +1,16 @@
 """What `lmaas batch follow` advises at the end: only what the server would do."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from lmaas.cli import main
-from tests.unit.scripted_server import KEY, Answer, Request, ScriptedServer, refusal, running
+from tests.unit.scripted_server import Answer, Request, ScriptedServer, refusal
 
 NAME, ERRORS = "batch_1", "file-2"
 DOUBLED = (None, {"code": "duplicate_custom_id", "message": "twice"})
 CANCELLED = ("c", {"code": "batch_cancelled", "message": "cancelled"})
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    with running() as started:
-        monkeypatch.setenv("LMAAS_URL", started.url)
-        monkeypatch.setenv("LMAAS_API_KEY", KEY)
-        yield started
 
 
 def line(custom_id: str | None, error: dict[str, Any], status: int | None = None) -> bytes:

@@ -1,23 +1,15 @@
 """`lmaas usage` and `lmaas audit`: what people and programs read."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lmaas.cli import main
-from tests.unit.scripted_server import KEY, Answer, ScriptedServer, refusal, running
+from tests.unit.scripted_server import Answer, ScriptedServer, refusal
 
 Lmaas = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    with running() as started:
-        monkeypatch.setenv("LMAAS_URL", started.url)
-        monkeypatch.setenv("LMAAS_API_KEY", KEY)
-        yield started
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`lmaas webhooks`: what it sends, what it prints, and what it never repeats."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from lmaas import Client
 from lmaas.cli import main
 from lmaas.errors import BadUsage
-from tests.unit.scripted_server import KEY, Answer, ScriptedServer, refusal, running
+from tests.unit.scripted_server import Answer, ScriptedServer, refusal
 
 Lmaas = Callable[..., tuple[int, str, str]]
 SECRET = "whsec_c2VjcmV0"
@@ -46,14 +46,6 @@ DELIVERY = {
          "error": {"code": "redirect_refused", "message": "redirects are not followed"}},
     ],
 }  # fmt: skip
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    with running() as started:
-        monkeypatch.setenv("LMAAS_URL", started.url)
-        monkeypatch.setenv("LMAAS_API_KEY", KEY)
-        yield started
 
 
 @pytest.fixture
