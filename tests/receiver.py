@@ -93,6 +93,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) < int(self.headers["Content-Length"]):
+                self.close_connection = True  # the sender died: no server takes half a request
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             got = Received(self.path, headers, body)
             receiver.received.append(got)
