@@ -25,9 +25,9 @@ def queue_name(model: str, version: int) -> str:
     return f"model.{model}.{version}"
 
 
-def make_app(settings: Settings, *, hears: bool = False) -> Celery:
-    """The application of one process, for ringing, watching, or (`hears`)
-    working: then garbage in a queue is passed over instead of ending it."""
+def make_app(settings: Settings, *, watches: bool = False) -> Celery:
+    """The application of one process, for ringing or working, or for Flower, which
+    `watches`: it knows queues by the name of the plain transport alone."""
     app = Celery("lmaas", broker=settings.redis_url.get_secret_value(), set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -50,11 +50,11 @@ def make_app(settings: Settings, *, hears: bool = False) -> Celery:
             "socket_connect_timeout": 2,
             "socket_timeout": 10,
             "retry_on_timeout": False,
-            "visibility_timeout": 3600,
+            # A bell may be lost: no table in Redis of those that were heard, no second ring.
+            "ack_emulation": False,
         },
     )
-    if hears:
-        # Not for Flower: it knows queues by the name of the plain transport.
+    if not watches:
         app.conf.broker_transport = "bells.transport:Transport"
     return app
 

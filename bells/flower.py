@@ -32,7 +32,7 @@ def main() -> None:
         f"--port={settings.flower_port}",
         "--read-only",
     ]
-    make_app(settings).start(arguments)
+    make_app(settings, watches=True).start(arguments)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from jobs.errors import InvalidRequest, InvalidText, ModelCorrupt, ModelRefused
 from models_store import model_config, tokenizer_files
@@ -19,6 +19,8 @@ from models_store.chat_template import ChatTemplate
 from models_store.folders import version_folder
 
 _CACHED = 16
+# Characters that are read in less time than handing the interpreter over takes.
+_SHORT = 500
 _loading = Lock()
 
 
@@ -92,10 +94,7 @@ class PromptRenderer:
                 param="input",
             ) from error
         try:
-            # Alone in its batch: that way other threads run meanwhile (`encode` holds the
-            # interpreter, a second for a long text), and places in the text are not told.
-            [found] = self._tokenizer.encode_batch_fast([text], add_special_tokens=special)
-            ids: list[int] = found.ids
+            ids: list[int] = self._read(text, special).ids
         except BaseException as error:
             # The tokenizer is Rust; its panics are no Exception and would end
             # the thread. They concern this text alone.
@@ -111,6 +110,13 @@ class PromptRenderer:
                 param="input",
             )
         return ids
+
+    def _read(self, text: str, special: bool) -> Encoding:
+        if len(text) < _SHORT:
+            return self._tokenizer.encode(text, add_special_tokens=special)
+        # Alone in its batch: that way other threads run meanwhile (`encode` holds the
+        # interpreter, a second for a long text), and places in the text are not told.
+        return self._tokenizer.encode_batch_fast([text], add_special_tokens=special)[0]
 
     def check(self, ids: Sequence[int]) -> None:
         """Raises `InvalidRequest` naming `input` for token ids that the model does not have."""

@@ -28,7 +28,7 @@ def serve(settings: Settings, *, model: str, version: int, slots: int, run: Run,
     `leaving` is called when the shutdown begins; it must let every `run` end,
     since Celery waits for its threads without a bound.
     """
-    app = make_app(settings, hears=True)
+    app = make_app(settings)
 
     @app.task(name=RUN)  # type: ignore[untyped-decorator]
     def bell(ids: object = None, *_: object, **__: object) -> dict[str, str]:

@@ -108,16 +108,24 @@ def _enqueued(
     wait_s: float,
 ) -> tuple[Accepted, JobView | None]:
     """Submits; a new job also as it ended, if it did within the waiting time."""
+    if not wait_s:
+        return _accepted(services, new, key, foretold), None
     with services.notifier.waiter(new.id) as waiter:
-        reach("web.submitting")
-        accepted = services.task_manager.submit(new, key)
-        reach("web.submitted")
-        services.hints.wake_dispatcher(accepted.id)
-        if accepted.submitted_at is None:
-            return accepted, None
-        if foretold is not None:
-            predictions.record(services.engine, new.id, "submit", foretold)
-        return accepted, waiter.wait(wait_s) if waiter and wait_s else None
+        accepted = _accepted(services, new, key, foretold)
+        fresh = accepted.submitted_at is not None
+        return accepted, waiter.wait(wait_s) if waiter and fresh else None
+
+
+def _accepted(
+    services: Services, new: NewJob, key: Idempotency | None, foretold: Outlook | None
+) -> Accepted:
+    reach("web.submitting")
+    accepted = services.task_manager.submit(new, key)
+    reach("web.submitted")
+    services.hints.wake_dispatcher(accepted.id)
+    if accepted.submitted_at is not None and foretold is not None:
+        predictions.record(services.engine, new.id, "submit", foretold)
+    return accepted
 
 
 def _told(view: JobView) -> Response:

@@ -19,10 +19,9 @@ from jobs.states import TERMINAL, TRANSITIONS, State
 from tests.chaos.history import Entry, History, Kind, Server
 from tests.chaos.ledger import Job, Ledger, Line, read_ledger
 
-# What may stay in Redis: kombu's tables of queues; hints for a dispatcher that is
-# away, which are bounded; and the one bell that a worker had just received when it
-# was killed, which Celery rings again within the hour, to no harm.
-LASTING_KEYS = ("_kombu.*", "lmaas:hint:dispatcher", "unacked", "unacked_index", "unacked_mutex")
+# What may stay in Redis: kombu's tables of queues; and hints for a dispatcher that is
+# away, which are bounded.
+LASTING_KEYS = ("_kombu.*", "lmaas:hint:dispatcher")
 # A claim that races the end of its worker's lease may be told this much after it.
 _RACE = timedelta(seconds=2)
 

@@ -215,9 +215,9 @@ RECOVERY = (
 
 BELLS = (
     Mutant(
-        "early-ack", "bells are acknowledged before they run",
-        "bells/celery_app.py", "task_acks_late=False", "task_acks_late=True",
-        (f"{_ECHO}::test_a_running_job_leaves_nothing_in_the_broker",),
+        "no-second-ring", "a bell that was heard is kept nowhere, to be rung again",
+        "bells/celery_app.py", '"ack_emulation": False', '"ack_emulation": True',
+        (f"{_ECHO}::test_a_bell_that_was_heard_is_kept_nowhere",),
     ),
     Mutant(
         "json-only", "no pickle is opened that came over Redis",

@@ -28,11 +28,11 @@ FRONT_DOOR = (
     Mutant(
         "accept-after-commit", "without Postgres a submit is 503, never 202",
         "api/routes/jobs_routes.py",
-        "        accepted = services.task_manager.submit(new, key)\n",
-        "        try:\n"
-        "            accepted = services.task_manager.submit(new, key)\n"
-        "        except Exception:\n"
-        "            accepted = Accepted(new.id, datetime.now(UTC))\n",
+        "    accepted = services.task_manager.submit(new, key)\n",
+        "    try:\n"
+        "        accepted = services.task_manager.submit(new, key)\n"
+        "    except Exception:\n"
+        "        accepted = Accepted(new.id, datetime.now(UTC))\n",
         (f"{_AWAY}::test_without_postgres_nothing_is_accepted_and_what_was_accepted_is_finished_later",),
     ),
     Mutant(
