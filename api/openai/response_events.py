@@ -7,7 +7,7 @@ reader that comes back with the last one it saw misses nothing and gets nothing
 twice, without anything being kept for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, Text, beginning
@@ -54,6 +54,10 @@ class ResponseStory:
         had = max(0, max(0, after) % _ATTEMPT - _FIRST_TEXT)
         self._text_began = False
         self._length = had
+        # Of tokens that no delta has told of yet. Only who reads from the beginning is
+        # told token by token (`Text`); the end has all of them.
+        self._logprobs: list[Mapping[str, Any]] = []
+        self._resumed = had > 0
         place = Place(0, self._attempt + 1, had) if had else beginning(view)
         self._story = JobStory(services.engine, services.streams, view.id, place)
         self._id = view.id.hex
@@ -76,9 +80,11 @@ class ResponseStory:
             match told:
                 case Happened(place, event) if event.kind == State.RUNNING:
                     yield self._running(place)
-                case Text(place, text) if text:
-                    yield self._running(place)  # text may come before the event that says so
-                    yield from self._grow(text)
+                case Text(place, text, _, logprobs):
+                    self._logprobs += () if self._resumed else logprobs
+                    if text:
+                        yield self._running(place)  # it may come before the event that says so
+                        yield from self._grow(text)
                 case Restarted():
                     raise of_restart(self._view.id)
                 case Silence():
@@ -106,7 +112,9 @@ class ResponseStory:
         yield from self._begin_text()
         self._length += len(text)
         number = self._number(_FIRST_TEXT + self._length)
-        yield "response.output_text.delta", number, self._at() | {"delta": text, "logprobs": []}
+        told = self._at() | {"delta": text, "logprobs": self._logprobs}
+        self._logprobs = []
+        yield "response.output_text.delta", number, told
 
     def _end(self, view: JobView) -> Iterator[Numbered]:
         status = status_of(view)

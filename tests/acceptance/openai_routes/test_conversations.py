@@ -149,6 +149,23 @@ def test_logprobs_of_a_response_stand_in_its_text(client: OpenAI, stack: Stack) 
     assert events[-1].response.output[0].content[0].logprobs == events[-2].item.content[0].logprobs
 
 
+def test_deltas_of_a_response_bring_their_tokens_logprobs(client: OpenAI) -> None:
+    asked: Any = {"include": ["message.output_text.logprobs"], "stream": True}
+    events = list(respond(client, "so many words that it takes some steps", **asked))
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    done = next(event for event in events if event.type == "response.output_text.done")
+    told = [one.token for delta in deltas for one in delta.logprobs]
+    assert told == [one.token for one in done.logprobs if one.token != "<|end|>"]
+    assert "".join(told) == done.text
+    assert all(delta.logprobs for delta in deltas)
+    # Who comes back in the middle is told them at the end.
+    later = list(client.responses.retrieve(
+        events[-1].response.id, stream=True, starting_after=deltas[0].sequence_number,
+        include=["message.output_text.logprobs"]))  # fmt: skip
+    assert all(not e.logprobs for e in later if e.type == "response.output_text.delta")
+    assert [e.logprobs for e in later if e.type == done.type] == [done.logprobs]
+
+
 def test_a_form_of_text_is_the_jobs_form(client: OpenAI, stack: Stack) -> None:
     plain = respond(client, text={"format": {"type": "text"}, "verbosity": "medium"})
     assert plain.text.format.type == "text"
