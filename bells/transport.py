@@ -21,6 +21,10 @@ _NO_MESSAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionErro
 class Channel(redis.Channel):
     """See the module."""
 
+    # At its end it would ring again what it heard and did not begin, and write that to a
+    # file (a pickle) if Redis is away. Other workers look by themselves within a second.
+    do_restore = False
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
