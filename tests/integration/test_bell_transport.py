@@ -1,10 +1,10 @@
 """What the bells' transport does otherwise than kombu's, on a real Valkey."""
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from kombu import Connection
 from redis import Redis
 
 from bells.celery_app import make_app
@@ -12,7 +12,7 @@ from jobs.settings import Settings
 
 
 @pytest.fixture
-def connection(redis_url: str) -> Iterator[Connection]:
+def connection(redis_url: str) -> Iterator[Any]:  # kombu has no types
     given = {"DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1/none", "REDIS_URL": redis_url}
     app = make_app(Settings.model_validate(given))
     with app.connection_for_write() as connected:
@@ -21,7 +21,7 @@ def connection(redis_url: str) -> Iterator[Connection]:
 
 
 def test_a_bell_that_was_heard_and_not_begun_is_not_rung_again(
-    connection: Connection, redis_url: str
+    connection: Any, redis_url: str
 ) -> None:
     name = f"bells-{uuid4().hex}"
     with connection.SimpleQueue(name) as queue:
@@ -34,7 +34,7 @@ def test_a_bell_that_was_heard_and_not_begun_is_not_rung_again(
         assert not redis.exists("unacked")
 
 
-def test_a_channel_sends_with_one_client(connection: Connection) -> None:
+def test_a_channel_sends_with_one_client(connection: Any) -> None:
     channel = connection.channel()
     clients = []
     for _ in range(2):

@@ -159,7 +159,7 @@ def test_deltas_of_a_response_bring_their_tokens_logprobs(client: OpenAI) -> Non
     assert "".join(told) == done.text
     assert all(delta.logprobs for delta in deltas)
     # Who comes back in the middle is told them at the end.
-    later = list(client.responses.retrieve(
+    later: list[Any] = list(client.responses.retrieve(
         events[-1].response.id, stream=True, starting_after=deltas[0].sequence_number,
         include=["message.output_text.logprobs"]))  # fmt: skip
     assert all(not e.logprobs for e in later if e.type == "response.output_text.delta")
