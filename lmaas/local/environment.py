@@ -25,7 +25,7 @@ def remember_ports(memory: Memory) -> Memory:
     for name, usual in (("web", WEB_PORT), ("flower", FLOWER_PORT)):
         setting = given(f"LMAAS_{name.upper()}_PORT")
         wanted = int(setting) if setting and setting.isdigit() else None
-        chosen[name] = ports.choose([wanted, memory.ports.get(name), usual])
+        chosen[name] = ports.reserve([wanted, memory.ports.get(name), usual])
     return replace(memory, ports=chosen)
 
 

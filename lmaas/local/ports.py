@@ -1,10 +1,13 @@
 """TCP ports on loopback."""
 
 import socket
+import sys
 import time
 from collections.abc import Iterable
 
 LOOPBACK = "127.0.0.1"
+
+_reserved: set[int] = set()
 
 
 def is_free(port: int) -> bool:
@@ -28,6 +31,32 @@ def choose(preferred: Iterable[int | None] = ()) -> int:
         probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
     return int(port)
+
+
+def reserve(preferred: Iterable[int | None] = ()) -> int:
+    """As `choose`, and nobody else who reserves gets this port while this process lives:
+    what will listen there may be seconds from doing so, and another start under way."""
+    for port in preferred:
+        if port is not None and is_free(port) and _is_mine(port):
+            return port
+    while not _is_mine(found := choose()):
+        pass
+    return found
+
+
+def _is_mine(port: int) -> bool:
+    """Takes the port's name in a space of names that the kernel clears by itself."""
+    if port in _reserved or not sys.platform.startswith("linux"):
+        return True
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0lmaas-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    mark.detach()  # open until the process ends
+    _reserved.add(port)
+    return True
 
 
 def keep(port: int | None, patience_s: float = 5) -> int:

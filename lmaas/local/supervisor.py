@@ -157,7 +157,11 @@ class Supervisor:
     def _prepare_anew(self, readiness: Readiness) -> None:
         """The database is not the one that the key was made in."""
         if self._prepared_anew:
-            raise StartFailed("the web server refuses the key that was made for it a moment ago")
+            raise StartFailed(
+                f"what answers on port {self._memory.ports['web']} refuses the key that was made "
+                "for it a moment ago; if something else has taken the port, "
+                f"{self._checkout.logs / 'web.log'} says so: set LMAAS_WEB_PORT to another one"
+            )
         self._prepared_anew = True
         self._remember(replace(self._memory, api_keys={}, models={}))
         self._prepare()

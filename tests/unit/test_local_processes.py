@@ -16,6 +16,7 @@ from lmaas.local.keeper import Keeper
 from lmaas.local.plans import Options, plans
 from lmaas.local.process import Identity
 from lmaas.local.steps import Interrupted, Steps
+from tests.conditions import ROOT
 
 
 class Pretender:
@@ -116,6 +117,22 @@ def test_a_free_port_is_kept_and_a_taken_one_is_not_insisted_on() -> None:
         assert not ports.is_free(taken)
         assert ports.choose([None, taken, free]) == free
         assert ports.keep(taken, patience_s=0.1) != taken
+
+
+def test_a_port_that_is_reserved_is_nobody_elses_before_anything_listens_there() -> None:
+    port = ports.reserve([ports.choose()])
+    assert ports.reserve([port]) == port  # its own
+    look = f"from lmaas.local import ports; print(ports.reserve([{port}]), ports.reserve())"
+    other = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    theirs, random = map(int, other.split())
+    assert len({port, theirs, random}) == 3
+    again = subprocess.run(  # what a process that has ended had reserved is free
+        [sys.executable, "-c", look.replace(str(port), str(theirs))],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert again.split()[0] == str(theirs)
 
 
 def test_logs_of_the_last_run_are_put_aside_and_long_ones_cut(
