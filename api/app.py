@@ -2,10 +2,11 @@
 
 from flask import Request, Response, request
 from flask_openapi3.models.info import Info
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from api import admission, auth, errors, metrics, request_ids
+from api import admission, auth, closing, errors, metrics, request_ids
 from api.document import DocumentedApp
 from api.openai import blueprint as openai_routes
 from api.openai import refusals
@@ -23,6 +24,7 @@ from api.routes import (
 from api.schemas import ErrorAnswer
 from api.services import Services, open_services
 from jobs import failpoints, logs
+from jobs.connection_errors import BodyTimeout
 from jobs.errors import InvalidJson
 from jobs.settings import load
 from jobs.threads import end_process_with_any_thread
@@ -38,7 +40,7 @@ class RawJsonRequest(Request):
     def get_json(self, *_: object, **__: object) -> str:
         """The undecoded body. Raises `InvalidJson` if it is not UTF-8: a
         replacement character in a prompt would be a change nobody asked for."""
-        body = self.get_data()
+        body = self._whole_body()
         if self.content_length is None and len(body) == self.max_content_length:
             # Werkzeug cuts a body of unknown length off there without a word.
             raise RequestEntityTooLarge
@@ -48,6 +50,20 @@ class RawJsonRequest(Request):
             raise InvalidJson(
                 f"the body is not usable JSON: byte {error.start} is not UTF-8"
             ) from error
+
+    def _whole_body(self) -> bytes:
+        """The body, if all of it came. Raises `BodyTimeout` or `InvalidJson`."""
+        try:
+            body = self.get_data()
+        except (ParseException, ClientDisconnected) as error:
+            if isinstance(error.__context__, BlockingIOError):  # the socket's time limit
+                raise BodyTimeout("the body of the request did not come; send it again") from error
+            raise InvalidJson("the body is cut off, or its chunks are none") from error
+        if self.content_length is not None and len(body) < self.content_length:
+            raise InvalidJson(
+                f"the body is cut off: {len(body)} of {self.content_length} bytes came"
+            )
+        return body
 
 
 def create_app() -> DocumentedApp:
@@ -72,6 +88,7 @@ def build(services: Services) -> DocumentedApp:
     app.request_class = RawJsonRequest
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     request_ids.register(app)
+    closing.register(app, services)
     errors.register(app, services.settings.max_body_bytes)
     metrics.register(app, services)
     auth.register(app, services.authenticator)

@@ -48,6 +48,10 @@ class Watcher:
             self.place = told[-1].place
         self._changed.set()
 
+    def wake(self) -> None:
+        """Ends its waiting, although nothing was given."""
+        self._changed.set()
+
     def wait(self, seconds: float) -> None:
         """Until something was given, at most that long."""
         self._changed.wait(seconds)
@@ -60,6 +64,7 @@ class BatchHub:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._watchers: list[Watcher] = []
+        self.closing = False
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._counted: dict[UUID, BatchView] = {}
@@ -76,6 +81,13 @@ class BatchHub:
         with self._changed:
             self._changed.notify_all()
         self._thread.join(timeout=5)
+
+    def let_go(self) -> None:
+        """Wakes all who watch: `closing` says that this process ends."""
+        with self._changed:
+            self.closing = True
+            for watcher in self._watchers:
+                watcher.wake()
 
     @contextmanager
     def watch(self, tenant_id: UUID, batch_id: UUID, place: Place) -> Iterator[Watcher]:

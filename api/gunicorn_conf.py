@@ -15,7 +15,8 @@ worker_connections = 4 * threads
 keepalive = 75
 # Polls wait up to a minute; the arbiter asks for a sign of life, not an answer.
 timeout = 90
-graceful_timeout = 15
+# What runs may end in this time; those who wait get an answer some seconds before it is over.
+graceful_timeout = int(min(15, max(6, _settings.drain_s)))
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from api.streams import Follower, StreamHub
 from bells.token_stream import Delta
 from jobs import job_events, job_views
+from jobs.connection_errors import ServerStopping
 from jobs.job_events import Event
 from jobs.job_views import JobView
 from jobs.logprobs import shown
@@ -108,7 +109,8 @@ class JobStory:
         self._token = 0
 
     def tell(self) -> Iterator[Told]:
-        """All that happens from the place on, until the job has ended."""
+        """All that happens from the place on, until the job has ended. Raises
+        `ServerStopping` when this process ends first."""
         with self._hub.follow(self._job_id, after=self._event) as follower:
             if self._view().is_terminal:  # its last event may have been told before
                 events = job_events.events(self._engine, [self._job_id], self._event)
@@ -121,6 +123,10 @@ class JobStory:
                     yield item
                     if isinstance(item, Ended):
                         return
+                if self._hub.closing:
+                    raise ServerStopping(
+                        f"the web server stops; job {self._job_id} goes on, follow it again"
+                    )
                 if not told:
                     yield Silence()
 

@@ -17,13 +17,18 @@ _FINE = re.compile(r"[\x21-\x7e]{1,128}")
 log = logging.getLogger(__name__)
 
 
+def new_name() -> str:
+    """A name for a request that came without one."""
+    return f"req_{random.getrandbits(128):032x}"
+
+
 def register(app: Flask) -> None:
     """Names all requests; logs those that are refused or fail."""
 
     @app.before_request
     def name() -> None:
         given = request.headers.get(HEADER, "")
-        g.request_id = given if _FINE.fullmatch(given) else f"req_{random.getrandbits(128):032x}"
+        g.request_id = given if _FINE.fullmatch(given) else new_name()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
     @app.after_request

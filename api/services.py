@@ -40,6 +40,12 @@ class Services:
     transfers: Transfers
     webhooks: Endpoints
 
+    def let_go(self) -> None:
+        """Ends all that waits for jobs, and lets nobody wait any more: this process ends."""
+        self.notifier.let_go()
+        self.streams.let_go()
+        self.batches.let_go()
+
 
 def open_services(settings: Settings) -> Services:
     """Connects lazily: a web process starts while Postgres and Redis are away."""

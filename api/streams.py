@@ -72,6 +72,7 @@ class StreamHub:
         self._positions: dict[UUID, str] = {}
         self._heard: dict[UUID, float] = {}
         self._hinted = False
+        self.closing = False
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._threads = (
@@ -91,6 +92,14 @@ class StreamHub:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=5)
+
+    def let_go(self) -> None:
+        """Wakes all who follow: `closing` says that this process ends."""
+        with self._changed:
+            self.closing = True
+            for followers in self._followers.values():
+                for follower in followers:
+                    follower.changed.set()
 
     @contextmanager
     def follow(self, job_id: UUID, *, after: int = 0) -> Iterator[Follower]:

@@ -29,13 +29,14 @@ log = logging.getLogger(__name__)
 
 
 class Waiter:
-    """One poll that waits for the end of a job. `left`: its client went away."""
+    """One poll that waits for the end of a job. `left`: its client went away; `let_go`:
+    this process ends."""
 
     def __init__(self, job_id: UUID) -> None:
         self.job_id = job_id
         self._ended = threading.Event()
         self._view: JobView | None = None
-        self.left = False
+        self.left = self.let_go = False
 
     def wait(self, seconds: float) -> JobView | None:
         """The ended job, or None if the time is over first, or the client left."""
@@ -52,6 +53,11 @@ class Waiter:
         self.left = True
         self._ended.set()
 
+    def stop(self) -> None:
+        """Wakes the poll, because this process ends."""
+        self.let_go = True
+        self._ended.set()
+
 
 class Notifier:
     """See the module. Holds at most `settings.max_waiters` polls; what it hears
@@ -66,6 +72,7 @@ class Notifier:
         self._waiters: dict[UUID, list[Waiter]] = defaultdict(list)
         self._departures: Departures[Waiter] = Departures()
         self._count = 0
+        self.closing = False  # nobody may wait any more
         self._hinted: set[UUID] = set()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -88,6 +95,14 @@ class Notifier:
         for thread in self._threads:
             thread.join(timeout=5)
 
+    def let_go(self) -> None:
+        """Wakes all polls, and lets no further one wait."""
+        with self._changed:
+            self.closing = True
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.stop()
+
     @contextmanager
     def waiter(self, job_id: UUID) -> Iterator[Waiter | None]:
         """Registers a poll; register first and read the job then, so that no
@@ -104,7 +119,7 @@ class Notifier:
         waiters = [Waiter(id) for id in job_ids]
         number = None
         with self._changed:
-            admitted = self._count < self._settings.max_waiters
+            admitted = self._count < self._settings.max_waiters and not self.closing
             if admitted:
                 self._count += 1
                 for waiter in waiters:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs import batch_errors, content_errors, errors, tenant_errors
+from jobs import batch_errors, connection_errors, content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
 from jobs.webhooks import errors as webhook_errors
 
@@ -45,6 +45,8 @@ STATUS: dict[type[LmaasError], HTTPStatus] = {
     content_errors.TooManyTransfers: HTTPStatus.SERVICE_UNAVAILABLE,
     content_errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TooManyWaiters: HTTPStatus.SERVICE_UNAVAILABLE,
+    connection_errors.ServerStopping: HTTPStatus.SERVICE_UNAVAILABLE,
+    connection_errors.BodyTimeout: HTTPStatus.REQUEST_TIMEOUT,
     LmaasError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

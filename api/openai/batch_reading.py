@@ -100,7 +100,7 @@ def _start() -> Place:
 
 def _told(services: Services, watcher: Watcher, view: BatchView, place: Place) -> Iterator[str]:
     yield _event("progress", place, _progress(view))
-    while True:
+    while not services.batches.closing:  # then the client comes back with its place
         lines, now, over = services.batches.take(watcher, _KEEP_ALIVE_S)
         for ending in lines:
             place = ending.place

@@ -18,6 +18,7 @@ from api.openai.refusals import ClientLeft, of_wait
 from api.services import Services
 from api.waiting import Waiter
 from jobs import job_views
+from jobs.connection_errors import ServerStopping
 from jobs.envelopes import Idempotency
 from jobs.errors import DatabaseUnavailable, TooManyWaiters
 from jobs.job_views import JobView
@@ -72,6 +73,9 @@ class Work:
                 except ClientLeft:
                     self._abandon(ids)
                     raise
+                except ServerStopping:
+                    self._stop(ids)
+                    raise
         with self._admitted(ids) as waiters:  # their Idempotency-Key is known
             for id, view in job_views.get_many(self._services.engine, ids).items():
                 for waiter in waiters:
@@ -99,8 +103,24 @@ class Work:
             if not outlives_reader and self._key is None:
                 held.callback(self._abandon, ids)
             views = job_views.get_many(self._services.engine, ids)
-            told = sse.until_an_error(lines([views[id] for id in ids]), error_event)
+            told = lines([views[id] for id in ids])
+            if not outlives_reader:
+                told = self._unless_stopped(told, ids)
+            told = sse.until_an_error(told, error_event)
             return sse.respond(self._to_the_end(told), held.pop_all())
+
+    def _unless_stopped(self, lines: Iterator[str], ids: list[UUID]) -> Iterator[str]:
+        try:
+            yield from lines
+        except ServerStopping as error:
+            self._stop(ids)
+            raise stopping() from error
+
+    def _stop(self, ids: list[UUID]) -> None:
+        """The client asks again, of itself or because it is told to: the work is not done
+        twice. With a key it finds the same jobs."""
+        if self._key is None:
+            self._abandon(ids)
 
     def _to_the_end(self, lines: Iterator[str]) -> Iterator[str]:
         yield from lines
@@ -134,7 +154,7 @@ class Work:
     ) -> Iterator[list[Waiter]]:
         with self._services.notifier.waiters(ids, connection) as waiters:
             if waiters is None:
-                raise too_many()
+                raise stopping() if self._services.notifier.closing else too_many()
             yield waiters
 
 
@@ -143,6 +163,14 @@ def too_many() -> TooManyWaiters:
     return TooManyWaiters(
         "too many requests wait for their jobs; try again, or submit to /v1/jobs "
         "and ask for the result later"
+    )
+
+
+def stopping() -> ServerStopping:
+    """The error of a request that waits for its jobs while its web process ends."""
+    return ServerStopping(
+        "the web server stops and answers before the jobs have ended; without an "
+        "Idempotency-Key they are cancelled: send the request again"
     )
 
 
@@ -158,6 +186,8 @@ def _all(waiters: Sequence[Waiter]) -> list[JobView]:
         view = waiter.wait(max(0.0, deadline - time.monotonic()))
         if waiter.left:
             raise ClientLeft
+        if view is None and waiter.let_go:
+            raise stopping()
         if view is None:
             raise of_wait(waiter.job_id)
         views.append(view)

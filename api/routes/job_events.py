@@ -1,6 +1,7 @@
 """/v1/jobs/{id}/events: a job as server-sent events, with resume."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, request
@@ -13,6 +14,7 @@ from api.job_story import Ended, Happened, JobStory, Place, Restarted, Silence, 
 from api.moments import moment
 from api.queries import JobPath
 from api.services import Services
+from jobs.connection_errors import ServerStopping
 from jobs.errors import InvalidRequest
 from jobs.job_views import JobView
 from jobs.json_lines import json_line
@@ -55,9 +57,11 @@ def _lines(services: Services, view: JobView, start: Place) -> Iterator[str]:
         if place is None:  # too many follow already: where it stands, and the client asks again
             yield _event("job", start, presentation.job(view))
             return
-        for told in JobStory(services.engine, services.streams, view.id, start).tell():
-            if not isinstance(told, Text) or told.text:  # logprobs are told with the end
-                yield _line(told)
+        story = JobStory(services.engine, services.streams, view.id, start)
+        with suppress(ServerStopping):  # the client comes back with its place
+            for told in story.tell():
+                if not isinstance(told, Text) or told.text:  # logprobs are told with the end
+                    yield _line(told)
 
 
 def _line(told: Told) -> str:

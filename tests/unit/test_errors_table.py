@@ -58,6 +58,8 @@ PROMISED = {
     "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "storage_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "body_timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "server_stopping": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_waiters": HTTPStatus.SERVICE_UNAVAILABLE,
     "webhook_not_found": HTTPStatus.NOT_FOUND,
     "delivery_not_found": HTTPStatus.NOT_FOUND,
