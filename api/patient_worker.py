@@ -43,9 +43,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has
     def _await_first_byte(self, conn: gthread.TConn) -> None:
         """As gthread does with a connection between two requests."""
         conn.sock.setblocking(False)
-        conn.set_timeout()
-        if not self.alive:
-            conn.timeout = min(conn.timeout, time.monotonic() + gthread.STOP_KEEPALIVE_LINGER)
+        conn.timeout = self._in(self.cfg.keepalive)
         self.keepalived_conns.append(conn)
         back = partial(self.on_client_socket_readable, conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, back)
@@ -54,9 +52,20 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has
         conn.sock.setblocking(False)
         if not getattr(conn, "is_half", False):
             conn.is_half = True
-            conn.timeout = time.monotonic() + _HEAD_S
+            conn.timeout = self._in(_HEAD_S)
             self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_more, conn))
+
+    def _in(self, seconds: float) -> float:
+        """That time; soon, for a worker that stops."""
+        linger_s: float = gthread.STOP_KEEPALIVE_LINGER
+        return time.monotonic() + (seconds if self.alive else min(seconds, linger_s))
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """gthread's, as it begins to stop: half heads are waited for no longer either."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
 
     def _on_more(self, conn: gthread.TConn, client: object) -> None:
         self.poller.unregister(client)

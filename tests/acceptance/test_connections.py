@@ -144,6 +144,8 @@ def test_a_web_process_that_stops_answers_everybody_and_lets_go_of_its_port(stac
         kept = pool.submit(stack.http.post, completions, json=chat, headers=keyed, timeout=60)
         stream = pool.submit(stack.http.post, completions, json=chat | {"stream": True}, timeout=60)
         eventually(lambda: len(jobs(stack)) == 4, what="four jobs")
+        half = socket.create_connection(("127.0.0.1", stack.port), timeout=20)
+        half.sendall(request("never whole")[:20])
         os.kill(stack.pid("web"), signal.SIGTERM)
         eventually(lambda: is_refused(stack), within_s=4, what="nobody listens")
         assert (polled.result().status_code, polled.result().json()["status"]) == (200, "queued")
@@ -152,6 +154,8 @@ def test_a_web_process_that_stops_answers_everybody_and_lets_go_of_its_port(stac
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "server_stopping")
             assert answer.headers["Retry-After"] == "2"
         assert '"code":"server_stopping"' in stream.result().text
+    assert half.recv(65_536).startswith(b"HTTP/1.1 408")
+    half.close()
     eventually(lambda: stack.has_ended("web"), within_s=10, what="it ended")
     stack.forget("web")
     stack.start("web")
