@@ -8,6 +8,7 @@ _SCOPES = "tests/integration/test_api_keys_and_scopes.py"
 _KEYS = "tests/integration/test_keys.py"
 _DURABLE = "tests/integration/test_durability.py"
 _AWAY = "tests/chaos/test_servers_away.py"
+_CONNECTIONS = "tests/acceptance/test_connections.py"
 _STATEMENTS = "jobs/statements.py"
 
 FRONT_DOOR = (
@@ -98,5 +99,29 @@ FRONT_DOOR = (
         "if not asking.may(scope):",
         "if not asking.scopes:",
         (f"{_SCOPES}::test_a_key_without_the_scope_is_403",),
+    ),
+    Mutant(
+        "half-heads", "half requests take no thread",
+        "api/heads.py",
+        "return Head.WHOLE if whole else Head.HALF", "return Head.WHOLE",
+        (f"{_CONNECTIONS}::test_more_half_requests_than_there_are_threads_stop_nobody",),
+    ),
+    Mutant(
+        "last-words", "who waits is answered before a web process ends",
+        "api/services.py",
+        "        self.notifier.let_go()\n", "",
+        (f"{_CONNECTIONS}::test_a_web_process_that_stops_answers_everybody_and_lets_go_of_its_port",),
+    ),
+    Mutant(
+        "once-at-stop", "a request that a stopping process refuses is not done as well",
+        "api/openai/work.py",
+        "        if self._key is None:\n            self._abandon(ids)\n", "        del ids\n",
+        (f"{_CONNECTIONS}::test_a_web_process_that_stops_answers_everybody_and_lets_go_of_its_port",),
+    ),
+    Mutant(
+        "cut-body", "a body that is cut off is no job",
+        "api/app.py",
+        "if self.content_length is not None and len(body) < self.content_length:", "if not body:",
+        (f"{_CONNECTIONS}::test_what_is_no_http_is_answered_in_json_and_once",),
     ),
 )  # fmt: skip
