@@ -78,12 +78,15 @@ def receive(request: Request, file_field: str, made: Draft, most_bytes: int) -> 
     Raises `InvalidRequest` for what is no such form, lacks the file, has two, or is cut
     off, and `FileTooLarge`.
     """
-    heard_out = False
+    is_speaking = True
     try:
         form = _parse(request, file_field, made, most_bytes)
-        heard_out = True
+        is_speaking = False
+    except ClientDisconnected as error:  # or silent for longer than our patience
+        is_speaking = False
+        raise InvalidRequest("the form is cut off, or was silent for too long") from error
     finally:
-        if not heard_out:
+        if is_speaking:
             _discard(request)
     return form
 
@@ -99,7 +102,7 @@ def _parse(request: Request, file_field: str, made: Draft, most_bytes: int) -> F
     )
     try:
         fields, files = parser.parse(request.stream, boundary, request.content_length)
-    except (ValueError, ClientDisconnected) as error:
+    except ValueError as error:
         raise InvalidRequest("the form is cut off, or not multipart/form-data") from error
     except RequestEntityTooLarge as error:
         raise InvalidRequest("the form has too many fields, or too long ones") from error
@@ -116,9 +119,12 @@ def _discard(request: Request) -> None:
     """Reads on for a while. Who is refused while he still speaks would not hear why: the
     server closes a connection with much that is unread, and that resets it."""
     until, left = time.monotonic() + _DISCARD_S, _DISCARD_BYTES
+    socket: Any = request.environ.get("gunicorn.socket")
     with suppress(HTTPException, OSError):
         request.max_content_length = max(left, request.content_length or 0)
-        while left > 0 and time.monotonic() < until:
+        while left > 0 and (left_s := until - time.monotonic()) > 0:
+            if socket is not None:  # for a transfer it would wait much longer
+                socket.settimeout(left_s)
             piece = request.stream.read(PIECE_BYTES)
             if not piece:
                 return

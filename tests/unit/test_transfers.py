@@ -1,12 +1,18 @@
 """Places for uploads and downloads are bounded, and always come back."""
 
+import io
 import socket
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
+from flask import Request
 
-from api.transfers import Transfers
-from jobs.content_errors import TooManyTransfers
+from api import transfers as module
+from api.transfers import Transfers, receive
+from files_store.drafts import Draft
+from jobs.content_errors import FileTooLarge, TooManyTransfers
+from jobs.errors import InvalidRequest
 from jobs.settings import Settings
 
 
@@ -48,3 +54,53 @@ def test_a_place_comes_back_whatever_became_of_the_client(
     for _ in range(3):
         with pytest.raises(ConnectionError), transfers.one({}):
             raise ConnectionError
+
+
+class Heard:
+    """A body on a socket, as gunicorn reads it; `waits_s` says how long each read might take."""
+
+    def __init__(self, ends: tuple[socket.socket, socket.socket]) -> None:
+        self._socket, theirs = ends
+        theirs.sendall(
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx'
+        )
+        self.waits_s: list[float] = []
+
+    def read(self, size: int) -> bytes:
+        self.waits_s.append(self._socket.gettimeout() or float("inf"))
+        return self._socket.recv(size)
+
+    def receive(self, transfers: Transfers, most_bytes: int) -> None:
+        """The client has promised a million bytes and is silent after the first ones."""
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": "POST", "CONTENT_TYPE": "multipart/form-data; boundary=b",
+            "CONTENT_LENGTH": "1000000", "wsgi.input": self, "gunicorn.socket": self._socket,
+        }  # fmt: skip
+        with transfers.one(environ):
+            receive(Request(environ), "file", cast("Draft", io.BytesIO()), most_bytes)
+
+
+def test_who_fell_silent_is_not_waited_for_a_second_time(
+    transfers: Transfers,
+    ends: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
+    heard = Heard(ends)
+    with pytest.raises(InvalidRequest, match="silent"):
+        heard.receive(transfers, most_bytes=1_000_000)
+    assert heard.waits_s == [0.1, 0.1]  # for the bytes that there were, and for none
+
+
+def test_who_is_refused_and_falls_silent_is_listened_to_for_a_short_time_only(
+    transfers: Transfers,
+    ends: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_S", 2)
+    monkeypatch.setattr(module, "_DISCARD_S", 0.1)
+    heard = Heard(ends)
+    with pytest.raises(FileTooLarge):
+        heard.receive(transfers, most_bytes=10)
+    assert len(heard.waits_s) == 2
+    assert max(heard.waits_s) <= 0.1
