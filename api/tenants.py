@@ -3,6 +3,8 @@
 For whoever runs the installation; a tenant's own keys change none of this but its keys.
 """
 
+import math
+
 import click
 
 from api.operator_commands import database, keys_commands
@@ -39,6 +41,8 @@ def add(name: str) -> None:
 @click.argument("value", type=click.FloatRange(0.001, 1000))
 def weight(name: str, value: float) -> None:
     """Give a tenant that many times the share of one with weight 1."""
+    if math.isnan(value):  # lies outside of no range
+        raise click.BadParameter("a weight is a number from 0.001 to 1000")
     with database() as engine:
         tenants.set_weight(engine, name, value)
     click.echo(f"{name} has weight {value:g} from the next release on")

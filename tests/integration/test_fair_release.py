@@ -216,4 +216,9 @@ def test_an_operator_lists_tenants_and_sets_a_weight(
         ["two", "2.5"],
     ]
     assert "no tenant 'nobody'" in said("weight", "nobody", "2").stderr
-    assert "range" in said("weight", "two", "0").stderr
+    for bad in ("0", "nan", "inf"):
+        refused = said("weight", "two", bad)
+        assert refused.returncode == 2
+        assert refused.stderr.splitlines()[-1].startswith("Error: Invalid value")
+        assert "1000" in refused.stderr
+        assert "Traceback" not in refused.stderr
