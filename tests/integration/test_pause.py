@@ -58,6 +58,9 @@ def test_a_second_pause_keeps_its_time_and_a_second_resume_is_harmless(door: Fro
 def test_a_reason_is_short(door: FrontDoor) -> None:
     said = door.send("POST", "/v1/models/echo/pause", data=json.dumps({"reason": "x" * 501}))
     assert refusal(said)[:3] == (422, "invalid_request", "reason")
+    assert "at most 500 characters" in said.text
+    nul = door.send("POST", "/v1/models/echo/pause", data='{"reason": "\\u0000"}')
+    assert refusal(nul)[:3] == (422, "invalid_request", "reason")
 
 
 def test_only_admins_pause_and_only_what_there_is(door: FrontDoor) -> None:
