@@ -81,10 +81,17 @@ class JobEnded(LmaasError):
     """The job ended without a result; `job` is its last state."""
 
     def __init__(self, job: Job) -> None:
-        reason = job.error.message if job.error else f"it was {job.status}"
-        super().__init__(f"job {job.id} {job.status}: {reason}")
+        super().__init__(f"job {job.id} {job.status}: {_reason(job)}")
         self.job = job
         self.code = job.error.code if job.error else f"job_{job.status}"
+
+
+def _reason(job: Job) -> str:
+    if job.error is not None:
+        return job.error.message
+    if job.result is not None and job.result.finish_reason == "deadline":
+        return "its deadline came while it ran; its result is what it had written by then"
+    return f"it was {job.status}"
 
 
 class JobFailed(JobEnded):

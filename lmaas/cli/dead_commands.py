@@ -132,7 +132,9 @@ def replay(
     With --all those that were replayed before are passed over; a job that is
     named is replayed in any case.
     """
-    if everything == bool(job_ids) or (job_ids and dry_run):
+    if everything and job_ids:
+        raise BadUsage("name the jobs or give --all: one or the other, not both")
+    if not everything and (dry_run or not job_ids):
         raise BadUsage("name the jobs, or give --all (and --dry-run to see which)")
     chosen = _selection(model, error_code, since, until, worker)
     with Client(url) as client:

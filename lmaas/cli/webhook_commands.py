@@ -77,7 +77,7 @@ def enable(webhook_id: str, url: str | None, as_json: bool) -> None:
 def rotate(webhook_id: str | None, jobs: bool, url: str | None, as_json: bool) -> None:
     """Make a new secret and print it; for a day the old one signs as well."""
     if jobs == bool(webhook_id):
-        raise BadUsage("name a webhook, or give --jobs")
+        raise BadUsage("name a webhook or give --jobs: one of the two, and not both")
     with Client(url) as client:
         if webhook_id:
             _shown_once(client.webhooks.rotate(webhook_id), as_json=as_json)
@@ -173,7 +173,9 @@ def replay(
 ) -> None:
     """Tell events again, each under its own id: some, or those of a time that failed."""
     if (since is None) == (not delivery_ids) or (delivery_ids and (until or delivered)):
-        raise BadUsage("name deliveries, or give --since (and --until, --delivered)")
+        raise BadUsage(
+            "name deliveries or give --since (and --until, --delivered): one of the two, not both"
+        )
     with Client(url) as client:
         if since is None:
             for id in delivery_ids:

@@ -109,6 +109,35 @@ def test_a_failed_job_is_exit_1_and_a_sentence(server: ScriptedServer, lmaas: Lm
     assert "it broke" in done.err
 
 
+def test_a_job_that_ran_into_its_deadline_is_exit_1_with_its_text_and_the_reason(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    written = job("a")["result"] | {"finish_reason": "deadline"}
+    server.jobs["a"] = job("a", "expired", result=written)
+    done = lmaas("wait", "a")
+    assert (done.code, done.out) == (1, "ready\n")
+    assert "job a expired: its deadline came while it ran" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("dead", "replay", "--all", "a"), "one or the other, not both"),
+        (("dead", "replay", "--dry-run", "a"), "name the jobs, or give --all"),
+        (("dead", "replay"), "name the jobs, or give --all"),
+        (("webhooks", "rotate", "--jobs", "a"), "not both"),
+        (("webhooks", "replay", "a", "b", "--since", "1d"), "not both"),
+    ],
+)
+def test_one_of_two_ways_is_asked_for_by_what_is_wrong(
+    server: ScriptedServer, lmaas: Lmaas, words: tuple[str, ...], said: str
+) -> None:
+    done = lmaas(*words)
+    assert done.code == 2
+    assert said in done.err
+    assert server.requests == []
+
+
 def test_waiting_for_many_prints_all_and_tells_of_every_failure(
     server: ScriptedServer, lmaas: Lmaas
 ) -> None:
