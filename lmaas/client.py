@@ -125,7 +125,7 @@ class Client(Embedding, Overview, Tenant, Maps):
                 return seen
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeout(
-                    f"job {job_id} is still {seen.status} after {timeout_s} s; it goes on: "
+                    f"job {job_id} is still {seen.status}; it goes on: "
                     f"`lmaas wait {job_id}` waits longer"
                 )
             # A server that is short of waiters answers at once: do not hammer it.

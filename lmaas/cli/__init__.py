@@ -5,6 +5,7 @@ import sys
 import click
 
 from lmaas.cli.batch_commands import batch
+from lmaas.cli.cancel_command import cancel
 from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.embed_command import embed
@@ -12,7 +13,7 @@ from lmaas.cli.erase_command import erase
 from lmaas.cli.exits import EPILOG, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
-from lmaas.cli.job_commands import cancel, get, ls, submit, wait
+from lmaas.cli.job_commands import get, ls, submit, wait
 from lmaas.cli.local_commands import down, up
 from lmaas.cli.status import status
 from lmaas.cli.store_commands import keys, models

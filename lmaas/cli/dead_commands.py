@@ -10,6 +10,7 @@ import click
 from lmaas.answers import Replay
 from lmaas.cli.moments import time_past
 from lmaas.cli.output import ago, console, print_json, print_table, server_options
+from lmaas.cli.several import Several
 from lmaas.client import Client
 from lmaas.envelope import Selected
 from lmaas.errors import BadUsage
@@ -126,7 +127,7 @@ def replay(
     dry_run: bool,
     url: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Run dead letters again, after a fix, as new jobs.
 
     With --all those that were replayed before are passed over; a job that is
@@ -136,17 +137,18 @@ def replay(
         raise BadUsage("name the jobs or give --all: one or the other, not both")
     if not everything and (dry_run or not job_ids):
         raise BadUsage("name the jobs, or give --all (and --dry-run to see which)")
-    chosen = _selection(model, error_code, since, until, worker)
+    several, chosen = Several(), _selection(model, error_code, since, until, worker)
     with Client(url) as client:
         if everything:
             done = client.replay_many(dry_run=dry_run, **chosen)
         else:
-            done = [Replay(id, client.replay(id).id) for id in job_ids]
+            done = [Replay(id, new.id) for id, new in several.each(job_ids, client.replay)]
     if as_json:
         print_json(done)
-        return
+        return several.code
     for pair in done:
         click.echo(pair.id if pair.new_id is None else f"{pair.id}\t{pair.new_id}")
     if everything:
         verb = "would be replayed" if dry_run else "replayed"
         click.echo(f"{len(done)} jobs {verb}", err=True)
+    return several.code

@@ -2,7 +2,8 @@
 
 import click
 
-from lmaas.cli.output import json_option, print_json, url_option
+from lmaas.cli.output import json_option, url_option
+from lmaas.cli.several import erase_each
 from lmaas.client import Client
 
 
@@ -10,15 +11,10 @@ from lmaas.client import Client
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
 @url_option
 @json_option
-def erase(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> None:
+def erase(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
     """Erase the input and the result of jobs that have ended.
 
     What they were, how they ended and what they used stays in lists.
     """
     with Client(url) as client:
-        for job_id in job_ids:
-            client.erase(job_id)
-            if not as_json:
-                click.echo(f"{job_id}\terased")
-    if as_json:
-        print_json(list(job_ids))
+        return erase_each(job_ids, client.erase, as_json=as_json)

@@ -17,6 +17,7 @@ from lmaas.cli.output import (
     size,
     url_option,
 )
+from lmaas.cli.several import erase_each
 from lmaas.client import Client
 from lmaas.errors import BadUsage
 from lmaas.files import File
@@ -118,12 +119,7 @@ def get(file_id: str, out: str | None, url: str | None) -> None:
 @click.argument("file_ids", nargs=-1, required=True, metavar="FILE_ID...")
 @url_option
 @json_option
-def rm(file_ids: tuple[str, ...], url: str | None, as_json: bool) -> None:
+def rm(file_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
     """Erase files."""
     with Client(url) as client:
-        for file_id in file_ids:
-            client.files.rm(file_id)
-            if not as_json:
-                click.echo(f"{file_id}\terased")
-    if as_json:
-        print_json(list(file_ids))
+        return erase_each(file_ids, client.files.rm, as_json=as_json)

@@ -1,6 +1,7 @@
 """Commands on jobs."""
 
 import sys
+import time
 from datetime import datetime
 from itertools import islice
 
@@ -20,17 +21,15 @@ from lmaas.cli.output import (
     ago,
     console,
     duration,
-    json_option,
     messages,
     print_json,
     print_table,
     server_options,
     took,
-    url_option,
     written,
 )
+from lmaas.cli.several import Several
 from lmaas.client import Client
-from lmaas.errors import JobEnded, LmaasError
 
 timeout_option = click.option(
     "--timeout", "timeout_s", type=float, metavar="S", help="Wait S seconds at most."
@@ -152,20 +151,17 @@ def _show(job: Job) -> None:
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
 @timeout_option
 @server_options
-def wait(job_ids: tuple[str, ...], timeout_s: float | None, url: str | None, as_json: bool) -> None:
+def wait(job_ids: tuple[str, ...], timeout_s: float | None, url: str | None, as_json: bool) -> int:
     """Wait for jobs to end and print their texts, in the order given."""
-    first_error: LmaasError | None = None
+    several, until = Several(), None if timeout_s is None else time.monotonic() + timeout_s
     with Client(url) as client:
-        for job_id in job_ids:
-            try:
-                _finish(client, job_id, timeout_s, as_json=as_json)
-            except JobEnded as error:
-                # The others are still wanted; the first failure is the exit code.
-                if first_error is not None:
-                    messages().print(error.message, markup=False)
-                first_error = first_error or error
-    if first_error is not None:
-        raise first_error
+
+        def finish(job_id: str) -> None:
+            left_s = None if until is None else max(0.0, until - time.monotonic())
+            _finish(client, job_id, left_s, as_json=as_json)
+
+        list(several.each(job_ids, finish))
+    return several.code
 
 
 @click.command()
@@ -201,19 +197,3 @@ def ls(
         for job in jobs
     ]
     print_table(("id", "status", "task", "model", "queued", "took"), rows, "no jobs")
-
-
-@click.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
-@url_option
-@json_option
-def cancel(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> None:
-    """Ask for the end of jobs; one that has ended is not changed."""
-    with Client(url) as client:
-        jobs = [client.cancel(job_id) for job_id in job_ids]
-    if as_json:
-        print_json(jobs)
-        return
-    for job in jobs:
-        asked = "" if job.ended else ", cancel requested"
-        click.echo(f"{job.id}\t{job.status}{asked}")

@@ -1,12 +1,14 @@
 """`lmaas webhooks`: receivers of events, and what they were told."""
 
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 import click
 
 from lmaas.cli.moments import time_past
 from lmaas.cli.output import ago, print_json, print_table, server_options
+from lmaas.cli.several import Several
 from lmaas.client import Client
 from lmaas.errors import BadUsage
 from lmaas.webhooks import Delivery, Webhook
@@ -170,17 +172,17 @@ def replay(
     delivered: bool,
     url: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Tell events again, each under its own id: some, or those of a time that failed."""
     if (since is None) == (not delivery_ids) or (delivery_ids and (until or delivered)):
         raise BadUsage(
             "name deliveries or give --since (and --until, --delivered): one of the two, not both"
         )
+    several = Several()
     with Client(url) as client:
         if since is None:
-            for id in delivery_ids:
-                client.webhooks.replay(webhook_id, id)
-            count = len(delivery_ids)
+            replay_one = partial(client.webhooks.replay, webhook_id)
+            count = len(list(several.each(delivery_ids, replay_one)))
         else:
             status = None if delivered else "failed"
             count = client.webhooks.replay_since(webhook_id, since, until, status=status)
@@ -188,6 +190,7 @@ def replay(
         print_json({"replayed": count})
     else:
         click.echo(f"{count} due again")
+    return several.code
 
 
 def _shown_once(webhook: Webhook, *, as_json: bool) -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from lmaas.cli import main
 from lmaas.local import ports
-from tests.unit.scripted_server import KEY, Answer, ScriptedServer, job, refusal, running
+from tests.unit.scripted_server import (
+    KEY,
+    Answer,
+    Request,
+    ScriptedServer,
+    job,
+    refusal,
+    running,
+)
 
 
 @dataclass
@@ -149,6 +157,67 @@ def test_waiting_for_many_prints_all_and_tells_of_every_failure(
     assert done.out == "ready\nready\n"
     assert "job b failed" in done.err
     assert "job c cancelled" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (("cancel",), "a\tcancelled\nc\tcancelled\n"),
+        (("cancel", "--json"), None),
+        (("wait",), "ready\nready\n"),
+        (("erase",), "a\terased\nc\terased\n"),
+        (("files", "rm"), "a\terased\nc\terased\n"),
+        (("dead", "replay"), "a\ta2\nc\tc2\n"),
+        (("webhooks", "replay", "w"), "2 due again\n"),
+    ],
+)
+def test_a_bad_id_keeps_no_other_from_its_turn(
+    server: ScriptedServer, lmaas: Lmaas, words: tuple[str, ...], out: str | None
+) -> None:
+    for name in ("a", "c"):
+        server.jobs[name] = job(name)
+    server.decide = _knows_a_and_c
+    done = lmaas(*words, "a", "b", "c", "x/y", "d")
+    assert done.code == 4
+    assert out in (done.out, None)
+    assert [line.split(":")[0] for line in done.err.splitlines()] == ["lmaas"] * 3
+    for id, line in zip(("b", "x/y", "d"), done.err.splitlines(), strict=True):
+        assert id in line
+    if out is None:
+        assert [item["id"] for item in json.loads(done.out)] == ["a", "c"]
+
+
+def _knows_a_and_c(request: Request) -> Answer | None:
+    parts = request.path.split("/")
+    id = parts[5] if parts[2] == "webhooks" else parts[3]
+    if id not in ("a", "c"):
+        return refusal(404, "not_found", "there is no such thing")
+    if request.method == "DELETE":
+        return Answer(200, {})
+    if parts[2] == "webhooks":
+        told = {"webhook": "w", "event": "e", "type": "job.succeeded", "subject": "s"}
+        return Answer(200, {"id": id, "status": "pending", **told})
+    return Answer(200, job(f"{id}2")) if parts[-1] == "replay" else None
+
+
+def test_without_a_server_the_next_id_is_not_asked_for(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    server.jobs["a"] = job("a")
+    server.script = [Answer(200, job("a", "cancelled")), refusal(500, "error", "no luck")]
+    done = lmaas("cancel", "a", "b", "c")
+    assert (done.code, done.out) == (3, "a\tcancelled\n")
+    assert done.err == "lmaas: b: no luck\n"
+    assert len(server.requests) == 2
+
+
+def test_a_timeout_is_for_all_jobs_together_and_hides_none_that_ended(
+    server: ScriptedServer, lmaas: Lmaas
+) -> None:
+    server.jobs |= {"a": job("a", "running"), "b": job("b")}
+    done = lmaas("wait", "a", "b", "--timeout", "0.1")
+    assert (done.code, done.out) == (6, "ready\n")
+    assert "job a is still running" in done.err
 
 
 def test_a_timeout_is_exit_6(server: ScriptedServer, lmaas: Lmaas) -> None:

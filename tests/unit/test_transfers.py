@@ -61,9 +61,7 @@ class Heard:
 
     def __init__(self, ends: tuple[socket.socket, socket.socket]) -> None:
         self._socket, theirs = ends
-        theirs.sendall(
-            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx'
-        )
+        theirs.sendall(b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx')
         self.waits_s: list[float] = []
 
     def read(self, size: int) -> bytes:
