@@ -1,5 +1,6 @@
 """The command `lmaas`: words in, sentences or JSON out, an exit code that means something."""
 
+import os
 import sys
 
 import click
@@ -10,7 +11,7 @@ from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.embed_command import embed
 from lmaas.cli.erase_command import erase
-from lmaas.cli.exits import EPILOG, exit_code
+from lmaas.cli.exits import EPILOG, OK, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
 from lmaas.cli.job_commands import get, ls, submit, wait
@@ -23,7 +24,18 @@ from lmaas.errors import LmaasError
 from lmaas.version import __version__
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def invoke(self, context: click.Context) -> object:
+        """Here, as Click would end with 1, which says that a job ended badly."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # Whoever read our output has enough; nothing is wrong, and nothing more is said.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+
+
+@click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lmaas")
 def cli() -> None:
     """Language models as a service: submit a job, get an id at once, collect the result later.
@@ -53,8 +65,4 @@ def main(arguments: list[str] | None = None) -> None:
     except LmaasError as error:
         click.echo(f"lmaas: {error.message}", err=True)
         sys.exit(exit_code(error))
-    except BrokenPipeError:
-        # Whoever read our output has enough; nothing is wrong.
-        sys.stdout = None
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

@@ -4,9 +4,8 @@ import sys
 import time
 
 import click
-from rich.console import Console
 
-from lmaas.cli.output import json_option, messages, print_json
+from lmaas.cli.output import console, json_option, messages, print_json
 from lmaas.cli.steps_shown import shown_steps
 from lmaas.errors import StartFailed
 from lmaas.local import control, report
@@ -85,7 +84,7 @@ def _facts(checkout: Checkout, seen: Report, *, already: bool) -> dict[str, obje
 
 def _greet(checkout: Checkout, seen: Report, *, already: bool, took_s: float) -> None:
     memory = Memory.read(checkout.memory_file) or Memory()
-    out = Console(highlight=False, soft_wrap=True)
+    out = console()
     if already:
         out.print("LMaaS is already running here.", style="bold")
     else:

@@ -24,14 +24,20 @@ def server_options(command: F) -> F:
     return url_option(json_option(command))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end with 1; the command line knows better."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output, as wide as it is; long words are not cut when piped."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Console(highlight=False, soft_wrap=True)
 
 
 def messages() -> Console:
     """Standard error: progress and hints."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +12,7 @@ import pytest
 
 from lmaas.cli import main
 from lmaas.local import ports
+from tests.conditions import ROOT
 from tests.unit.scripted_server import (
     KEY,
     Answer,
@@ -348,3 +352,31 @@ def test_a_job_is_shown_with_the_times_of_its_tokens(server: ScriptedServer, lma
     }
     assert "took      2.0 s\n" in lmaas("get", "a").out
     assert "took      2.0 s, first token after 1.2 s, then 12.3 ms each\n" in lmaas("get", "b").out
+
+
+@pytest.mark.parametrize(
+    "words", [("batch", "results", "b"), ("get", "a"), ("ls", "--json"), ("files", "get", "f")]
+)
+def test_a_reader_that_has_enough_ends_a_command_quietly(
+    server: ScriptedServer, words: tuple[str, ...]
+) -> None:
+    server.jobs["a"] = job("a")
+    server.decide = _plenty
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lmaas.cli", *words], cwd=ROOT, timeout=60, check=False,
+            stdout=writer, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _plenty(request: Request) -> Answer | None:
+    if request.path.endswith("/results"):
+        return Answer(200, {"data": [{"line": 1}, {"line": 2}], "done": True})
+    if request.path == "/v1/jobs":
+        return Answer(200, {"data": [job("a")], "next_cursor": None})
+    return Answer(200, b"bytes" * 99_999) if request.path.startswith("/v1/files") else None
