@@ -35,6 +35,13 @@ class ServerUnreachable(LmaasError):
     code = "server_unreachable"
 
 
+class NothingRuns(ServerUnreachable):
+    """The server would be this checkout's own, and nothing runs here."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing runs here; `lmaas up` starts it")
+
+
 class WaitTimeout(LmaasError):
     """The job did not end in the time that the caller gave; it goes on."""
 

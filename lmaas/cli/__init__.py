@@ -11,6 +11,7 @@ from lmaas.cli.dead_commands import dead
 from lmaas.cli.demo import demo
 from lmaas.cli.embed_command import embed
 from lmaas.cli.erase_command import erase
+from lmaas.cli.exec_command import exec_
 from lmaas.cli.exits import EPILOG, OK, exit_code
 from lmaas.cli.explain_command import explain
 from lmaas.cli.file_commands import files
@@ -46,7 +47,7 @@ def cli() -> None:
 
 
 for command in (
-    up, down, status, demo, submit, embed, get, wait, ls, explain, cancel, erase,
+    up, down, status, exec_, demo, submit, embed, get, wait, ls, explain, cancel, erase,
     batch, files, dead, models, keys, usage, audit, webhooks,
 ):  # fmt: skip
     cli.add_command(command)

@@ -13,7 +13,7 @@ from lmaas.cli.exits import NO_SERVER, OK
 from lmaas.cli.model_state import state_of
 from lmaas.cli.output import ago, console, duration, json_option, print_json, print_table
 from lmaas.client import Client
-from lmaas.errors import LmaasError, RequestRefused
+from lmaas.errors import LmaasError, NothingRuns, RequestRefused
 from lmaas.local import orphans, process, report
 from lmaas.local.checkout import Checkout, find_checkout
 from lmaas.local.report import ProcessReport, Report
@@ -46,7 +46,7 @@ def status(as_json: bool) -> int:
     checkout = find_checkout()
     lives = report.supervisor_lives(checkout)
     last = report.read(checkout.report_file)
-    seen = _ask() if lives else Seen(problem="nothing runs here; `lmaas up` starts it")
+    seen = _ask() if lives else Seen(problem=NothingRuns().message)
     healthy = lives and last is not None and _healthy(last) and seen.problem is None
     if as_json:
         print_json(_facts(checkout, last if lives else None, seen, healthy=healthy))

@@ -22,6 +22,11 @@ class Checkout:
         return self.state / "settings.json"
 
     @property
+    def environment_file(self) -> Path:
+        """The settings of what runs now, for commands beside it; gone when nothing runs."""
+        return self.state / "environment.json"
+
+    @property
     def report_file(self) -> Path:
         """What the supervisor last said about itself and its processes."""
         return self.state / "supervisor.json"

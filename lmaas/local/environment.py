@@ -1,17 +1,22 @@
 """The environment that every process gets: secrets travel here, never in arguments."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lmaas.local import ports
+from lmaas.errors import NothingRuns, StartFailed, StateUnusable
+from lmaas.local import ports, report
 from lmaas.local.checkout import Checkout
 from lmaas.local.memory import Memory
 from lmaas.local.orphans import MARK
 
 WEB_PORT, FLOWER_PORT = 8080, 5555
+_SERVERS = ("DATABASE_URL", "REDIS_URL")
+# The mark would make a command one of the processes; a client's settings are its caller's.
+_NOT_SHARED = (MARK, "LMAAS_URL", "LMAAS_API_KEY")
 
 
 def given(name: str) -> str | None:
@@ -43,6 +48,32 @@ def for_processes(
         "LMAAS_FLOWER_BASIC_AUTH": f"lmaas:{memory.flower_password}",
         MARK: str(checkout.state),
     }
+
+
+def shared(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a command beside the processes needs of theirs to see what they see."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _SERVERS or (name.startswith("LMAAS_") and name not in _NOT_SHARED)
+    }
+
+
+def beside(checkout: Checkout) -> dict[str, str]:
+    """The caller's environment and over it the settings of what runs in the checkout.
+
+    Raises `NothingRuns`, and `StartFailed` if it has only begun to start.
+    """
+    if not report.supervisor_lives(checkout):
+        raise NothingRuns
+    try:
+        settings: dict[str, str] = json.loads(checkout.environment_file.read_text())
+    except FileNotFoundError:
+        raise StartFailed("it only begins to start; `lmaas status` says when it runs") from None
+    except (OSError, ValueError) as error:
+        raise StateUnusable(f"{checkout.environment_file} cannot be read: {error}") from error
+    path = [str(checkout.root), *filter(None, [given("PYTHONPATH")])]
+    return {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _with_driver(url: str) -> str:

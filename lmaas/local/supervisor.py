@@ -3,6 +3,7 @@
 It tells of itself in `.lmaas/supervisor.json`.
 """
 
+import json
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from lmaas.local import environment as environments
 from lmaas.local import logs, orphans, preparation, process, report
 from lmaas.local.checkout import Checkout
 from lmaas.local.keeper import Keeper, ProcessRunner
-from lmaas.local.memory import Memory
+from lmaas.local.memory import Memory, write_private
 from lmaas.local.plans import Options, Plan, plans
 from lmaas.local.readiness import KEY_REFUSED, Readiness
 from lmaas.local.report import Phase, Report
@@ -66,6 +67,7 @@ class Supervisor:
         self.signals += 1
 
     def _start(self) -> None:
+        self._checkout.environment_file.unlink(missing_ok=True)
         self._say("looking for what an earlier run left behind")
         orphans.end_all(self._checkout)
         logs.rotate(self._checkout.logs)
@@ -89,6 +91,9 @@ class Supervisor:
         redis_url = self._servers.start_valkey()
         memory = self._servers.memory
         settings = environments.for_processes(self._checkout, memory, database_url, redis_url)
+        write_private(
+            self._checkout.environment_file, json.dumps(environments.shared(settings), indent=1)
+        )
         database = environments.fingerprint(settings, self._servers.data)
         self._remember(replace(memory, database=database, default_model=self._options.model))
         return settings
@@ -198,5 +203,6 @@ class Supervisor:
             self._say,
             hurried=lambda: self.signals > max(seen, 1),
         )
+        self._checkout.environment_file.unlink(missing_ok=True)
         self._report = replace(self._report, phase=outcome)
         self._say(step)

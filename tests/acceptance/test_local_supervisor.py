@@ -61,17 +61,33 @@ def test_up_status_and_down_each_twice(checkout: PretendCheckout) -> None:
         *("postgres", "valkey", "web", "dispatcher", "housekeeper", "worker", "flower")
     ]
     assert checkout.lmaas("status").returncode == 0
+    asked = checkout.lmaas("exec", "python", "-c", _ASKS_POSTGRES, "--json")
+    assert (asked.returncode, asked.stdout, asked.stderr) == (7, "lmaas --json\n", "")
     for expected in (True, False):
         done = checkout.lmaas("down", "--json")
         assert done.returncode == 0
         assert json.loads(done.stdout) == {"stopped": expected}
     assert checkout.processes() == []
+    assert not (checkout.state / "environment.json").exists()
+    for words in (("ls",), ("exec", "python", "-c", "")):
+        done = checkout.lmaas(*words)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == "lmaas: nothing runs here; `lmaas up` starts it\n"
+
+
+_ASKS_POSTGRES = """
+import os, sqlalchemy, sys
+with sqlalchemy.create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    print(connection.scalar(sqlalchemy.text("SELECT current_database()")), sys.argv[1])
+sys.exit(7)
+"""
 
 
 def test_secrets_stay_private_and_off_every_command_line(checkout: PretendCheckout) -> None:
     _up(checkout)
     settings = checkout.state / "settings.json"
-    assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+    for private in (settings, checkout.state / "environment.json"):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o600
     memory = json.loads(settings.read_text())
     secrets = [value for name, value in memory.items() if name.endswith("_password")]
     secrets += memory["api_keys"].values()
@@ -94,6 +110,9 @@ def test_a_taken_port_is_walked_around(checkout: PretendCheckout) -> None:
         taken = other.getsockname()[1]
         facts = _up(checkout, LMAAS_WEB_PORT=str(taken))
         assert not facts["addresses"]["api"].endswith(f":{taken}")
+    prints = "import os; print(os.environ['LMAAS_WEB_PORT'])"
+    port = checkout.lmaas("exec", "python", "-c", prints, LMAAS_WEB_PORT=str(taken)).stdout.strip()
+    assert facts["addresses"]["api"].endswith(f":{port}")
 
 
 def test_a_process_that_dies_comes_back_and_is_counted(checkout: PretendCheckout) -> None:

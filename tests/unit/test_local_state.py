@@ -1,5 +1,7 @@
 """What is kept in .lmaas, and how it is read again."""
 
+import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +10,12 @@ import pytest
 
 from lmaas import Client
 from lmaas.address import find_address
-from lmaas.errors import BadUsage, NotACheckout, StateUnusable
-from lmaas.local import report
+from lmaas.cli import main
+from lmaas.errors import BadUsage, NotACheckout, NothingRuns, StartFailed, StateUnusable
+from lmaas.local import environment, report
 from lmaas.local.checkout import Checkout, find_checkout
 from lmaas.local.memory import Memory
+from lmaas.local.orphans import MARK
 from lmaas.local.report import ProcessReport, Report
 
 
@@ -86,7 +90,44 @@ def test_a_client_finds_the_server_of_its_checkout_and_its_key(checkout: Checkou
         Client()
     memory = replace(Memory(), database="d", ports={"web": 8123}).with_key("secret")
     memory.write(checkout.memory_file)
-    assert (find_address().url, find_address().api_key) == ("http://127.0.0.1:8123", "secret")
+    with report.supervisor_lock(checkout):
+        assert (find_address().url, find_address().api_key) == ("http://127.0.0.1:8123", "secret")
+
+
+def test_a_client_of_a_checkout_where_nothing_runs_is_told_so_at_once(checkout: Checkout) -> None:
+    replace(Memory(), ports={"web": 8123}).write(checkout.memory_file)
+    with pytest.raises(NothingRuns, match="lmaas up"):
+        Client()
+    with Client("http://127.0.0.1:8123") as elsewhere:
+        assert elsewhere.base_url == "http://127.0.0.1:8123"
+
+
+@pytest.mark.parametrize("words", [("ls",), ("exec", "python", "-c", "raise SystemExit(9)")])
+def test_a_command_where_nothing_runs_is_exit_3_and_one_sentence(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    replace(Memory(), ports={"web": 8123}).write(checkout.memory_file)
+    checkout.environment_file.write_text("{}")  # left behind by a supervisor that was killed
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == "lmaas: nothing runs here; `lmaas up` starts it\n"
+
+
+def test_a_command_beside_the_processes_shares_their_settings_and_is_none_of_them(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMAAS_URL", "https://elsewhere.example")
+    theirs = {"DATABASE_URL": "d", "LMAAS_STORE": "s", "LMAAS_URL": "u", MARK: "m", "OTHER": "o"}
+    with report.supervisor_lock(checkout):
+        with pytest.raises(StartFailed, match="begins to start"):
+            environment.beside(checkout)
+        checkout.environment_file.write_text(json.dumps(environment.shared(theirs)))
+        mine = environment.beside(checkout)
+    assert (mine["DATABASE_URL"], mine["LMAAS_STORE"]) == ("d", "s")
+    assert mine["LMAAS_URL"] == "https://elsewhere.example"
+    assert mine["PYTHONPATH"].split(os.pathsep)[0] == str(checkout.root)
+    assert not {MARK, "OTHER"} & set(mine)
 
 
 def test_the_checkouts_key_is_never_sent_to_another_server(
