@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaas.errors import BadUsage, LocalError
-from lmaas.local import environment
+from lmaas.local import environment, report
 from lmaas.local.checkout import Checkout
 from lmaas.local.memory import Memory
 from lmaas.local.plans import python
@@ -26,16 +26,12 @@ def import_folder(
 
     A path never goes over HTTP, so this works on the server's machine only.
     """
-    memory = Memory.read(checkout.memory_file)
-    urls = known_urls(memory) if memory is not None else None
-    if memory is None or urls is None:
-        raise BadUsage("no database is known here: run `lmaas up` first, or set DATABASE_URL")
     words = ["import", str(folder.resolve()), "--name", name, "--json"]
     words += [word for alias in aliases for word in ("--alias", alias)]
     done = subprocess.run(
         python("models_store", *words),
         cwd=checkout.root,
-        env=environment.for_processes(checkout, memory, *urls),
+        env=_settings(checkout),
         capture_output=True,
         text=True,
         check=False,
@@ -45,3 +41,14 @@ def import_folder(
         raise ImportRefused(said[-1] if said else f"the import ended with {done.returncode}")
     body: dict[str, Any] = json.loads(done.stdout)
     return body
+
+
+def _settings(checkout: Checkout) -> dict[str, str]:
+    """Those of what runs here; of a database that somebody else runs where nothing does."""
+    if report.supervisor_lives(checkout):
+        return environment.beside(checkout)
+    memory = Memory.read(checkout.memory_file)
+    urls = known_urls(memory) if memory is not None else None
+    if memory is None or urls is None:
+        raise BadUsage("no database is known here: run `lmaas up` first, or set DATABASE_URL")
+    return environment.for_processes(checkout, memory, *urls)
