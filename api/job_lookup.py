@@ -11,6 +11,7 @@ from jobs.batches.names import batch_id
 from jobs.content_errors import JobErased
 from jobs.errors import InvalidRequest, UnknownJob
 from jobs.job_views import JobFilter, JobView
+from jobs.moments import maybe_in_utc
 
 
 def found(services: Services, tenant_id: UUID, id: UUID) -> JobView:
@@ -62,7 +63,8 @@ def page_of(query: JobListQuery) -> JobFilter:
 
 
 def selected(query: JobSelection, limit: int, before: UUID | None = None) -> JobFilter:
-    """The jobs that are meant. Raises `InvalidRequest` for what is no model."""
+    """The jobs that are meant. Raises `InvalidRequest` for what is no model, and
+    for a moment outside the calendar."""
     name, _, number = (query.model or "").partition("@")
     if (number and not number.isdecimal()) or (query.model and not name):
         raise InvalidRequest(f"{query.model!r} is no name or name@version", param="model")
@@ -72,8 +74,8 @@ def selected(query: JobSelection, limit: int, before: UUID | None = None) -> Job
         model=name or None,
         version=min(int(number), 2**31 - 1) if number else None,
         error_code=query.error_code,
-        ended_since=query.ended_since,
-        ended_until=query.ended_until,
+        ended_since=maybe_in_utc(query.ended_since, "ended_since"),
+        ended_until=maybe_in_utc(query.ended_until, "ended_until"),
         worker=query.worker,
         batch=batch_id(query.batch) if query.batch else None,
         before=before,

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from jobs.audit import Actor, Change
 from jobs.database import run, transact
 from jobs.errors import UnknownKey
 from jobs.ids import new_id
+from jobs.moments import maybe_in_utc
 
 PREFIX = "lmaas_"
 
@@ -119,7 +120,9 @@ def create(
     by: Actor | None = None,
 ) -> tuple[Key, str]:
     """Makes a key; the second value is the key itself, which is not kept. `by` stands
-    in the audit log, None for an operator."""
+    in the audit log, None for an operator. Raises `InvalidRequest` for an end outside the
+    calendar."""
+    expires_at = maybe_in_utc(expires_at, "expires_at")
     secret = PREFIX + secrets.token_urlsafe(32)
     id = new_id()
     carried = [scope.value for scope in scopes]
@@ -144,7 +147,7 @@ def create(
 
 
 def _said(expires_at: datetime | None) -> str | None:
-    return None if expires_at is None else expires_at.astimezone(UTC).isoformat()
+    return None if expires_at is None else expires_at.isoformat()
 
 
 def list_keys(engine: Engine, tenant_id: UUID) -> list[Key]:

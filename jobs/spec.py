@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     Field,
     ValidationInfo,
     field_validator,
@@ -19,6 +18,7 @@ from pydantic import (
 
 from jobs.embed_input import EmbedInput
 from jobs.fields import MAX_TEXT, FilledText, ShortText, Strict, Text, TokenId, storable
+from jobs.moments import Moment
 from jobs.response_format import ResponseFormat
 from jobs.states import Priority
 from jobs.webhooks.events import JobWebhook
@@ -171,7 +171,6 @@ TASK_INPUTS: dict[Task, type[Strict]] = {
 }
 
 
-Moment = Annotated[AwareDatetime, Field(strict=False)]
 LONGEST_WAIT_S = 30 * 86_400
 
 

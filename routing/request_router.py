@@ -18,6 +18,7 @@ from jobs.envelopes import NewJob, Times
 from jobs.errors import InvalidRequest, UnknownTask, UnsupportedParameter
 from jobs.ids import new_id
 from jobs.keys import Principal
+from jobs.moments import maybe_in_utc
 from jobs.outlook.estimates import GUESSED_TOKEN_S
 from jobs.settings import Settings
 from jobs.spec import (
@@ -38,6 +39,8 @@ from routing import sizes, texts
 REMEMBER_S = 1.0
 _MOST_REMEMBERED = 1_000
 LATEST = timedelta(days=365)
+# For what starts as late as it may, too.
+LATEST_DEADLINE = 2 * LATEST
 
 
 class BadInput(Exception):
@@ -171,17 +174,20 @@ def _check_input(task: Task, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _times(request: Submit, max_tokens: int) -> Times:
-    """The request's times. Raises `InvalidRequest` for a run that starts after
-    its deadline, or whose deadline has passed."""
+    """The request's times in UTC; a `run_at` that has passed means now. Raises
+    `InvalidRequest` for a run that starts after its deadline, whose deadline has passed,
+    and for what lies too far ahead."""
     now = datetime.now(UTC)
-    start = max(request.run_at or now, now)
-    if request.deadline is not None and request.deadline <= start:
+    run_at = maybe_in_utc(request.run_at, "run_at")
+    deadline = maybe_in_utc(request.deadline, "deadline")
+    if deadline is not None and deadline <= max(run_at or now, now):
         raise InvalidRequest("the deadline lies before the job could start", param="deadline")
-    if request.run_at is not None and request.run_at > now + LATEST:
-        raise InvalidRequest(f"run_at lies more than {LATEST.days} days ahead", param="run_at")
+    for name, at, latest in (("run_at", run_at, LATEST), ("deadline", deadline, LATEST_DEADLINE)):
+        if at is not None and at > now + latest:
+            raise InvalidRequest(f"{name} lies more than {latest.days} days ahead", param=name)
     return Times(
-        run_at=request.run_at,
+        run_at=run_at,
         expires_after_s=request.expires_after,
-        deadline=request.deadline,
+        deadline=deadline,
         estimate_s=max_tokens * GUESSED_TOKEN_S,
     )

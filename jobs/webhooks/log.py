@@ -13,6 +13,7 @@ from sqlalchemy import Engine, TextClause, text
 
 from jobs.database import run
 from jobs.ids import new_id
+from jobs.moments import in_utc, maybe_in_utc
 from jobs.webhooks.errors import UnknownDelivery
 
 MOST_ATTEMPTS_SHOWN = 30
@@ -146,12 +147,13 @@ def replay_many(
     engine: Engine, tenant_id: UUID, endpoint_id: UUID, period: Period, state: str | None
 ) -> int:
     """Makes those of a time due again that have ended, up to `MOST_REPLAYED`, oldest
-    first; returns how many. `state` None means delivered ones as well."""
+    first; returns how many. `state` None means delivered ones as well. Raises
+    `InvalidRequest` for a moment outside the calendar."""
     values = {
         "tenant_id": tenant_id,
         "endpoint_id": endpoint_id,
-        "since": period.since,
-        "until": period.until,
+        "since": in_utc(period.since, "since"),
+        "until": maybe_in_utc(period.until, "until"),
         "state": state,
         "most": MOST_REPLAYED,
     }
