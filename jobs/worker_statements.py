@@ -106,7 +106,13 @@ WITH incoming AS MATERIALIZED (
   WHERE w.state <> 'queued'
 ), event AS (
   INSERT INTO job_events (job_id, kind, attempt, worker_id, reason)
-  SELECT w.id, w.state, w.attempt, :worker_id, i.code FROM won w JOIN incoming i ON i.id = w.id
+  SELECT w.id, w.state, w.attempt, :worker_id,
+         -- Whoever asked for its end is why it was cancelled.
+         CASE WHEN w.state = 'cancelled' THEN coalesce((
+           SELECT e.reason FROM job_events e
+           WHERE e.job_id = w.id AND e.kind = 'cancel_requested' LIMIT 1), i.code)
+         ELSE i.code END
+  FROM won w JOIN incoming i ON i.id = w.id
 )
 SELECT id, state FROM won
 UNION ALL  -- committed by this very attempt before, if its answer was lost on the way

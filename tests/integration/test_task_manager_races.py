@@ -138,6 +138,8 @@ def test_a_success_whose_cancel_was_asked_for_is_cancelled_with_its_text(
     reason = value(engine, "SELECT finish_reason FROM jobs WHERE id = :id", id=job.id)
     assert reason == "cancelled"
     assert history(engine, job.id) == ["queued", "running", "cancel_requested", "cancelled"]
+    why = "SELECT reason FROM job_events WHERE job_id = :id AND kind = 'cancelled'"
+    assert value(engine, why, id=job.id) == "client"
 
 
 def test_the_cancel_of_a_finished_job_changes_nothing(
