@@ -1,5 +1,6 @@
 """Single lines of a batch: appended while it is open, ended one by one."""
 
+from codecs import BOM_UTF8
 from uuid import UUID
 
 from flask import Response, request
@@ -96,7 +97,8 @@ def add_routes(routes: APIBlueprint, services: Services) -> None:
 
 
 def _split(body: bytes) -> list[bytes]:
-    lines = [line for line in body.split(b"\n") if line.strip()]
+    # A file may begin with UTF-8's byte order mark as well.
+    lines = [line for line in body.removeprefix(BOM_UTF8).split(b"\n") if line.strip()]
     if not lines:
         raise InvalidRequest("the body holds no line; send request lines, one JSON object each")
     if len(lines) > _MOST_AT_ONCE:

@@ -350,8 +350,9 @@ def test_what_was_appended_goes_with_its_job_or_with_the_time_of_its_batch(
 ) -> None:
     name = bench.create(bench.file([chat_line("file")]), open=True)
     bench.take_in()
-    more = "\n".join([chat_line("good"), chat_line("bad", model="nobody")])
-    bench.door.send("POST", f"/v1/batches/{name}/lines", data=more)
+    more = "\ufeff" + "\n".join([chat_line("good"), chat_line("bad", model="nobody")])
+    taken = bench.door.send("POST", f"/v1/batches/{name}/lines", data=more.encode())
+    assert taken.status_code == 200, taken.text  # a byte order mark is no fault, as in a file
     bench.door.send("POST", f"/v1/batches/{name}/close")
     bench.done(name)
     kept = "SELECT line FROM appended_lines WHERE batch_id = :id ORDER BY line"
