@@ -93,7 +93,7 @@ def test_what_was_erased_is_in_no_table_and_the_ledger_stays(door: FrontDoor) ->
         assert history(door.engine, UUID(id))[-1] == "erased"
         told = read(door.get(f"/v1/jobs/{id}/attempts"), AttemptList).data
         assert [attempt.outcome for attempt in told] == [then.state]
-        assert door.get(f"/v1/jobs/{id}/explain").status_code == 200
+        assert door.get(f"/v1/jobs/{id}/explain").status_code == 200  # as docs/files.md says
 
 
 def test_gone_is_not_the_same_as_never_there(door: FrontDoor) -> None:
