@@ -40,8 +40,9 @@ class Pause:
 
 def pause(engine: Engine, model: str, version: int, reason: str, by: Actor | None = None) -> Pause:
     """Stops claims. Paused again it keeps its time and takes the new reason. `by` stands
-    in the audit log, None for an operator."""
-    values = {"model": model, "version": version, "reason": reason}
+    in the audit log, None for an operator. The reason is kept as one line: it becomes part
+    of sentences."""
+    values = {"model": model, "version": version, "reason": " ".join(reason.split())}
     change = Change("model.pause", f"{model}@{version}")
 
     def work(connection: Connection) -> Pause:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jobs import batch_errors, connection_errors, content_errors, errors, tenant_errors
 from jobs.errors import LmaasError
@@ -97,15 +98,23 @@ def written(path: Sequence[int | str]) -> str | None:
     return ".".join(parts) or None
 
 
+def _said(detail: ErrorDetails) -> str:
+    """Pydantic's sentence; of a text that another check went before, it counts "items"."""
+    bound = detail.get("ctx", {}).get("max_length")
+    if detail["type"] == "too_long" and isinstance(detail["input"], str):
+        return f"String should have at most {bound} character{'' if bound == 1 else 's'}"
+    return detail["msg"].removeprefix("Value error, ")
+
+
 def of_validation(error: ValidationError, prefix: tuple[str, ...] = ()) -> Problem:
     """A body or query that does not fit its schema: 400 if it is not JSON at
     all, else 422 with the field's path."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         message = f"the body is not usable JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
         return Problem(HTTPStatus.BAD_REQUEST, message, errors.InvalidJson.code)
     where = written((*prefix, *first["loc"]))
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _said(first)
     if first["type"] == "extra_forbidden":
         reason = "this field is not known"
     message = f"{where}: {reason}" if where else reason

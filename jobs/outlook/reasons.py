@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.outlook.facts import Outlook, at
-from jobs.outlook.wording import clock, count, exit_of, jobs_of, seconds
+from jobs.outlook.wording import clock, count, exit_of, go, jobs_of, seconds
 from jobs.states import State
 
 # Redis is missed when it has not answered for this long; a look may fail by chance.
@@ -83,7 +83,8 @@ def of_waiting(job: Any, seen: Outlook) -> list[Reason]:
 def _paused(job: Any, seen: Outlook) -> list[Reason]:
     found = []
     if seen.model.paused_at is not None:
-        why = f": {seen.model.pause_reason}" if seen.model.pause_reason else ""
+        reason = " ".join((seen.model.pause_reason or "").split())
+        why = f": {reason}" if reason else ""
         message = f"an operator paused this model version at {clock(seen.model.paused_at)}{why}; "
         found.append(Reason("paused", message + "it starts after `lmaas models resume`"))
     if job.held:
@@ -158,7 +159,7 @@ def _turn(job: Any, seen: Outlook) -> list[Reason]:
     higher, rest = round(before.higher), round(before.own + before.others)
     found = []
     if higher:
-        text = f"about {count(higher)} {jobs_of(higher)} of higher priority go before it"
+        text = f"about {count(higher)} {jobs_of(higher)} of higher priority {go(higher)} before it"
         found.append((before.higher, Reason("queued_behind_priority", text)))
     if rest:
         found.append((before.own + before.others, Reason("tenant_share", _share(seen))))
@@ -180,7 +181,7 @@ def _share(seen: Outlook) -> str:
     if others:
         told.append(f"{count(others)} {jobs_of(others)} of other tenants, by their fair shares,")
     more = "more than" if before and before.more else "about"
-    return f"{more} {' and '.join(told)} go before it"
+    return f"{more} {' and '.join(told)} {go(own + others)} before it"
 
 
 def _deadline(job: Any, seen: Outlook) -> list[Reason]:

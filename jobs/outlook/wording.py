@@ -20,6 +20,11 @@ def jobs_of(number: int) -> str:
     return "job" if number == 1 else "jobs"
 
 
+def go(number: int) -> str:
+    """The verb for that many."""
+    return "goes" if number == 1 else "go"
+
+
 def count(number: int) -> str:
     """A number for people."""
     return f"{number:,}"

@@ -106,11 +106,11 @@ def test_a_free_slot_means_at_once(served: FrontDoor) -> None:
 
 def test_a_paused_model_comes_first_and_is_worth_a_sentence(served: FrontDoor) -> None:
     id = served.accepted().id
-    reason = '{"reason": "disk swap"}'
+    reason = r'{"reason": "a new disk,\nand a test\n"}'
     served.send("POST", "/v1/models/echo/pause", data=reason)
     told = explain(served, id)
     assert codes(told)[0] == "paused"
-    assert "disk swap" in told.reasons[0].message
+    assert "UTC: a new disk, and a test; it starts after" in told.reasons[0].message
     assert told.start.unknown == "paused"
     served.send("POST", "/v1/models/echo/resume")
     assert codes(explain(served, id)) == ["starting"]
@@ -161,7 +161,11 @@ def test_higher_classes_and_shares_are_told_apart(served: FrontDoor) -> None:
     assert codes(told) == ["queued_behind_priority"]
     assert told.position is not None
     assert (told.position.ahead, told.position.higher_priority) == (3, 3)
-    first = [served.accepted(priority="batch") for _ in range(5)][-1]
+    assert "about 3 jobs of higher priority go before it" in told.reasons[0].message
+    second = served.accepted(priority="batch").id
+    told = explain(served, second)
+    assert told.reasons[-1].message == "about 1 job of your own goes before it"
+    first = [served.accepted(priority="batch") for _ in range(4)][-1]
     told = explain(served, first.id)
     assert codes(told) == ["tenant_share", "queued_behind_priority"]
     assert told.position is not None
