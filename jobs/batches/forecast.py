@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobs.batches.reports import Asked
-from jobs.outlook.estimates import Capacity, service, work_of
+from jobs.outlook.estimates import service
 from jobs.outlook.facts import Subject
-from jobs.outlook.look import look
+from jobs.outlook.look import capacity_of, look
+from jobs.outlook.work import work_of
 from jobs.states import CLASS_OFFSET_S, Priority
 
 UNKNOWN = {"earliest_s": None, "expected_s": None, "latest_s": None}
@@ -24,9 +25,9 @@ def forecast(engine: Engine, tenant_id: UUID, priority: Priority, asked: Asked) 
     now = look(engine, _subject(tenant_id, priority, asked, mean_prompt, mean_most))
     if now.start is None:
         return UNKNOWN | {"unknown": now.unknown}
-    capacity = Capacity(now.model.slots, now.model.slot_tokens_per_s)
-    own = work_of(asked.lines, asked.max_tokens, now.model.fill)
-    one = service(work_of(1, mean_most, now.model.fill), capacity)
+    capacity = capacity_of(now.model)
+    own = work_of(asked.lines, asked.max_tokens, now.model.fill, now.model.learned)
+    one = service(work_of(1, mean_most, now.model.fill, now.model.learned), capacity)
     # Full slots until the last line has begun, and then as long as a line takes.
     slots = max(1, min(capacity.slots, asked.lines))
     slow, speed, fast = (each * slots for each in capacity.speeds)

@@ -8,58 +8,25 @@ turn, and of each other flow as much as its weight gives it until then
 More work ahead never gives an earlier time, and each interval holds its point.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from heapq import heapify, heapreplace
+
+from jobs.outlook.work import Work, total, work_of
 
 # A cautious guess of one decode step under load, until a model version's own
 # speed is known. Used for ranks by deadline too.
 GUESSED_TOKEN_S = 0.05
-# How far off the speed may be, once learned and while guessed (slower, faster).
-_LEARNED_SPREAD = (1.5, 1.5)
+# How far off the speed may be (slower, faster) while it is guessed; once learned, with a
+# part that shrinks as it was seen more often.
 _GUESSED_SPREAD = (4.0, 10.0)
-# Part of the expected tokens that a job makes at least; most is its max_tokens.
-_LEAST_TOKENS = 0.25
+_LEARNED_SPREAD = (1.25, 1.15)
+_NEW_SPREAD = (0.25, 0.35)
+_HALF_KNOWN = 5
+# A slot in an engine that is not full may be that much faster than slots were.
+_ALONE = 1.5
 # A bell may be lost: workers look by themselves, once a second each.
 _SLACK_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Jobs and the completion tokens they still make: at least, probably, at
-    most. `more`: there are others that nobody counted, so `most` is no bound."""
-
-    jobs: float = 0.0
-    least: float = 0.0
-    expected: float = 0.0
-    most: float = 0.0
-    more: bool = False
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(
-            self.jobs + other.jobs,
-            self.least + other.least,
-            self.expected + other.expected,
-            self.most + other.most,
-            self.more or other.more,
-        )
-
-    def scaled(self, part: float) -> "Work":
-        """A part of it, or several times as much."""
-        return Work(
-            part * self.jobs, part * self.least, part * self.expected, part * self.most, self.more
-        )
-
-
-def total(works: Iterable[Work]) -> Work:
-    """All of it."""
-    return reduce(Work.__add__, works, Work())
-
-
-def work_of(jobs: int, max_tokens: int, fill: float, *, more: bool = False) -> Work:
-    """The work of jobs that wait; they use about `fill` of their `max_tokens`."""
-    expected = fill * max_tokens
-    return Work(jobs, _LEAST_TOKENS * expected, expected, max_tokens, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +40,7 @@ class Flow:
     jobs: int
     prompt_tokens: int
     max_tokens: int
+    learned: float = 0
     more: bool = False
 
     @property
@@ -82,9 +50,7 @@ class Flow:
 
     def before(self, turn: float) -> Work:
         """What was counted of it and goes before a job with that turn."""
-        part = min(1.0, self._part(turn))
-        whole = work_of(self.jobs, self.max_tokens, self.fill)
-        return whole.scaled(part)
+        return self._work(min(1.0, self._part(turn)))
 
     def beyond(self, turn: float) -> Work:
         """What goes before that turn besides, if there is so much of it: what was
@@ -92,8 +58,10 @@ class Flow:
         part = self._part(turn) - 1.0
         if not self.more or part <= 0:
             return Work()
-        whole = work_of(self.jobs, self.max_tokens, self.fill).scaled(part)
-        return Work(whole.jobs, 0.0, whole.expected, whole.most)
+        return self._work(part).unsure()
+
+    def _work(self, part: float) -> Work:
+        return work_of(part * self.jobs, part * self.max_tokens, self.fill, self.learned)
 
     def _part(self, turn: float) -> float:
         """Its share until that turn, as a part of what was counted."""
@@ -109,16 +77,23 @@ def turn_of(start: float, ahead: float, own_floor: float, own: float, weight: fl
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Slots of the ready workers; `tokens_per_s` of one slot, None if not learned."""
+    """Slots of the ready workers; `tokens_per_s` of one slot, None if not learned, and
+    from how many jobs."""
 
     slots: int
     tokens_per_s: float | None
+    learned: int = 0
 
     @property
     def speeds(self) -> tuple[float, float, float]:
-        """Tokens a second of one slot: at least, probably, at most."""
+        """Tokens a second of one slot while all are in use: at least, probably, at most."""
         speed = self.tokens_per_s or 1 / GUESSED_TOKEN_S
-        slower, faster = _LEARNED_SPREAD if self.tokens_per_s else _GUESSED_SPREAD
+        slower, faster = _GUESSED_SPREAD
+        if self.tokens_per_s:
+            new = 1 / (1 + self.learned / _HALF_KNOWN)
+            slower, faster = (
+                known + new * more for known, more in zip(_LEARNED_SPREAD, _NEW_SPREAD, strict=True)
+            )
         return speed / slower, speed, speed * faster
 
 
@@ -138,6 +113,11 @@ class Interval:
             None if self.latest is None else max(seconds + _SLACK_S, self.latest),
         )
 
+    def after(self, seconds: float) -> "Interval":
+        """What is left of it when so much has passed."""
+        late = None if self.latest is None else max(_SLACK_S, self.latest - seconds)
+        return Interval(max(0.0, self.earliest - seconds), max(0.0, self.expected - seconds), late)
+
     def then(self, other: "Interval") -> "Interval":
         """One thing after the other."""
         late = None if None in (self.latest, other.latest) else _sum(self.latest, other.latest)
@@ -148,30 +128,66 @@ def _sum(one: float | None, other: float | None) -> float:
     return (one or 0.0) + (other or 0.0)
 
 
-def start_after(ahead: Work, running: Work, capacity: Capacity) -> Interval:
-    """When a slot is free for a job that has this before it.
+def start_after(
+    busy: Sequence[Interval], released: Sequence[Work], ahead: Work, capacity: Capacity
+) -> Interval:
+    """When a slot is free for a job that has this before it: the running jobs by what
+    is left of each, the released ones, each a `Work`, in their order, and all else.
 
-    While jobs wait no slot is idle, so all work before it done by all slots is
-    the latest; it starts when all but `slots - 1` of the jobs before it have
-    ended, which needs their part of the work.
+    While jobs wait no slot is idle. So all work before it, done by all slots, is the
+    latest, and it starts when all but `slots - 1` of the jobs before it have ended.
     """
-    slots = max(1, capacity.slots)
-    before = ahead + running
-    blocked = max(0.0, before.jobs - slots + 1)
-    if not blocked:
-        return Interval(0.0, 0.0, None if before.more else _SLACK_S)
     slow, speed, fast = capacity.speeds
-    part = min(1.0, blocked / max(before.jobs, 1.0))
+    first = total(released)
+    both = first + ahead
+    sizes = [work.expected for work in released]
+    known = max(first.expected, 1e-9)
+
+    def free(ends: Sequence[float], part: float, pace: float) -> list[float]:
+        idle = [0.0] * (max(1, capacity.slots) - len(ends))
+        return _loads([*ends, *idle], [part * size / pace for size in sizes])
+
+    early = free([each.earliest for each in busy], first.least / known, fast)
+    about = free([each.expected for each in busy], 1.0, speed)
+    latest = None
+    if not both.more and None not in (lasts := [each.latest for each in busy]):
+        late = free([last or 0.0 for last in lasts], first.most / known, slow)
+        rest = max(0.0, both.most - first.most) / slow
+        latest = ((sum(late) + rest) / len(late) if ahead.jobs else late[0]) + _SLACK_S
     return Interval(
-        part * before.least / (slots * fast),
-        part * before.expected / (slots * speed),
-        None if before.more else before.most / (slots * slow) + _SLACK_S,
+        _behind(early, ahead.jobs, (both.least - first.least) / fast),
+        _behind(about, ahead.jobs, ahead.expected / speed),
+        latest,
     )
 
 
-def service(own: Work, capacity: Capacity) -> Interval:
-    """How long a job holds its slot."""
+def _loads(loads: list[float], jobs: Sequence[float]) -> list[float]:
+    """When each slot is free once every job in turn has taken the first free one."""
+    heapify(loads)
+    for job in jobs:
+        heapreplace(loads, loads[0] + job)
+    return sorted(loads)
+
+
+def _behind(loads: Sequence[float], jobs: float, seconds: float) -> float:
+    """When a slot is free behind so many jobs that take so long in all, whichever of
+    them are the last to run."""
+    if jobs <= 0:
+        return loads[0]
+    at, filled = 0.0, 0.0
+    for slots, load in enumerate(loads, 1):
+        filled += load
+        at = max(load, (filled + seconds * (1 + (1 - slots) / jobs)) / slots)
+        if slots < len(loads) and at <= loads[slots]:
+            break
+    return at
+
+
+def service(own: Work, capacity: Capacity, *, full: bool = False) -> Interval:
+    """How long a job holds its slot; `full`: while all the others are in use too."""
     slow, speed, fast = capacity.speeds
+    if not full:
+        fast = max(fast, _ALONE * speed)
     return Interval(own.least / fast, own.expected / speed, own.most / slow + _SLACK_S)
 
 
@@ -181,5 +197,5 @@ def ahead_of(turn: float, others: Sequence[Flow], waiting: float | None = None) 
     counted = total(flow.before(turn) for flow in others)
     beyond = total(flow.beyond(turn) for flow in others)
     if waiting is not None and beyond.jobs > waiting:
-        beyond = beyond.scaled(waiting / beyond.jobs)
+        beyond = beyond.unsure(waiting / beyond.jobs)
     return counted + beyond

@@ -16,14 +16,13 @@ from jobs.outlook.estimates import (
     Capacity,
     Flow,
     Interval,
-    Work,
     ahead_of,
     service,
     start_after,
     turn_of,
-    work_of,
 )
 from jobs.outlook.facts import MOST_COUNTED, Before, Outlook, Subject
+from jobs.outlook.work import Work, total, work_of
 from jobs.states import CLASS_WEIGHT, Priority
 
 _MOST_FLOWS = 4_000
@@ -41,24 +40,31 @@ def look(engine: Engine, subject: Subject) -> Outlook:
     flow = {"tenant_id": subject.tenant_id, "priority": subject.priority.value}
     model = run(engine, outlook_statements.MODEL, keys | flow)[0]
     crashes = crash_loops.read(engine, subject.model, subject.version)
-    capacity = Capacity(model.slots, model.slot_tokens_per_s)
-    own = work_of(1, subject.max_tokens, model.fill)
+    capacity = capacity_of(model)
+    own = work_of(1, subject.max_tokens, model.fill, model.learned)
     if subject.running_since is not None:
-        told = (model.now - subject.running_since).total_seconds() * capacity.speeds[1]
-        rest = Work(1, *(max(0.0, part - told) for part in (own.least, own.expected, own.most)))
-        return Outlook(model.now, model, crashes, finish=service(rest, capacity))
-    before, ahead = _before(engine, subject, model)
-    running = run(
-        engine, outlook_statements.RUNNING, keys | {"tokens_per_s": capacity.speeds[1]}
-    )[0]  # fmt: skip
-    seen = Outlook(model.now, model, crashes, before=before, running=running.jobs)
+        ran_s = (model.now - subject.running_since).total_seconds()
+        return Outlook(model.now, model, crashes, finish=service(own, capacity).after(ran_s))
+    before, released, ahead = _before(engine, subject, model)
+    running = run(engine, outlook_statements.RUNNING, keys)
+    busy = [service(_one(row), capacity, full=True).after(row.ran_s) for row in running]
+    seen = Outlook(model.now, model, crashes, before=before, running=len(busy))
     unknown = _unknowable(seen, subject)
     if unknown is not None:
         return _with(seen, None, None, unknown)
-    start = start_after(ahead, Work(*running), capacity)
+    start = start_after(busy, released, ahead, capacity)
     if subject.run_at is not None:
         start = start.not_before(max(0.0, (subject.run_at - model.now).total_seconds()))
     return _with(seen, start, start.then(service(own, capacity)), None)
+
+
+def capacity_of(model: Any) -> Capacity:
+    """What can run a model version's jobs; `model` is the row of `outlook_statements.MODEL`."""
+    return Capacity(model.slots, model.slot_tokens_per_s, model.speed_learned)
+
+
+def _one(row: Any) -> Work:
+    return work_of(1, row.max_tokens, row.fill, row.learned)
 
 
 def _with(
@@ -81,8 +87,9 @@ def _unknowable(seen: Outlook, subject: Subject) -> str | None:
     return "no_dispatcher" if seen.dispatcher_missed and not released else None
 
 
-def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]:
-    """What goes before the subject, as counts by cause and as work."""
+def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Sequence[Work], Work]:
+    """What goes before the subject, as counts by cause and as work: the released jobs
+    one by one, and all others."""
     keys: dict[str, Any] = {
         "model": subject.model, "version": subject.version, "tenant_id": subject.tenant_id,
         "priority": subject.priority.value, "most": MOST_COUNTED,
@@ -91,7 +98,8 @@ def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]
     turn = subject.turn
     if turn is None:
         mine = run(engine, outlook_statements.OWN, keys | {"rank": subject.rank})[0]
-        own = work_of(mine.jobs, mine.max_tokens, model.fill, more=mine.jobs >= MOST_COUNTED)
+        own = work_of(mine.jobs, mine.max_tokens, model.fill, model.learned,
+                      more=mine.jobs >= MOST_COUNTED)  # fmt: skip
         turn = turn_of(
             max(model.virtual, _floor(mine.floor, model)),
             mine.prompt_tokens + model.fill * mine.max_tokens,
@@ -101,24 +109,22 @@ def _before(engine: Engine, subject: Subject, model: Any) -> tuple[Before, Work]
         )
     flows = run(engine, outlook_statements.FLOWS, keys | {"most_flows": _MOST_FLOWS})
     others = [_flow(row, model) for row in flows]
-    bounds = {"turn": turn, "higher": _higher(subject.priority)}
-    released = run(engine, outlook_statements.RELEASED, keys | bounds)[0]
-    let_through = Work(released.jobs, 0.25 * released.expected, released.expected, released.most)
+    released = run(engine, outlook_statements.RELEASED, keys | {"turn": turn})
     counted = own.jobs + sum(flow.jobs for flow in others)
     waiting = None if model.waiting is None else max(0.0, model.waiting - counted)
     cut = Work(more=any(row.cut for row in flows))
-    ahead = own + let_through + ahead_of(turn, others, waiting) + cut
+    ahead = total((own, ahead_of(turn, others, waiting), cut))
     more = ahead.more or any(flow.beyond(turn).jobs >= 1 for flow in others)
     sent = [(row, flow.before(turn).jobs) for row, flow in zip(flows, others, strict=True)]
-    return _whose(subject, sent, own.jobs, released, more=more), ahead
+    sent += [(row, 1.0) for row in released]
+    return _whose(subject, sent, own.jobs, more=more), [_one(row) for row in released], ahead
 
 
 def _whose(
-    subject: Subject, sent: Sequence[tuple[Any, float]], own: float, released: Any, *, more: bool
+    subject: Subject, sent: Sequence[tuple[Any, float]], own: float, *, more: bool
 ) -> Before:
     """The counted jobs by cause: of higher classes, the tenant's own, others'."""
-    parts = {"higher": float(released.higher), "own": own + released.own, "others": 0.0}
-    parts["others"] += released.jobs - released.higher - released.own
+    parts = {"higher": 0.0, "own": own, "others": 0.0}
     higher = _higher(subject.priority)
     for row, jobs in sent:
         mine = "own" if row.tenant_id == subject.tenant_id else "others"
@@ -143,6 +149,7 @@ def _flow(row: Any, model: Any) -> Flow:
         jobs=row.jobs,
         prompt_tokens=row.prompt_tokens,
         max_tokens=row.max_tokens,
+        learned=row.learned,
         more=row.more,
     )
 

@@ -4,6 +4,7 @@ fixed number of rows, however many jobs wait."""
 from sqlalchemy import text
 
 from jobs.shares.statements import EVERY_FLOW
+from jobs.token_times import FIRST
 
 JOB = text("""
 SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, prompt_tokens,
@@ -13,8 +14,16 @@ SELECT id, model, version, state, tenant_id, priority, rank, released_at, turn, 
 FROM jobs WHERE id = :id AND tenant_id = :tenant_id
 """)
 
+# From how many jobs a flow's `fill` was learned, about: those of its tenant lately, in all
+# classes. A number that was learned long ago counts as a guess.
+_LEARNED = """LEFT JOIN LATERAL (
+  SELECT sum(succeeded)::float8 AS jobs FROM usage_days
+  WHERE tenant_id = {tenant} AND day > CURRENT_DATE - 7 AND model = :model AND version = :version
+) known ON s.fill IS NOT NULL"""
+_FILL = "coalesce(s.fill, 1)::float8 AS fill, coalesce(known.jobs, 0)::float8 AS learned"
+
 # One row of everything about a model version that is not a count of jobs.
-MODEL = text("""
+MODEL = text(f"""
 SELECT clock_timestamp() AS now, p.paused_at, p.reason AS pause_reason,
   coalesce(c.floor, 0)::float8 AS floor, c.slot_tokens_per_s,
   w.ready, w.loading, w.draining, w.slots, w.loading_since,
@@ -22,7 +31,9 @@ SELECT clock_timestamp() AS now, p.paused_at, p.reason AS pause_reason,
   d.broker_ok, d.broker_since, extract(epoch FROM clock_timestamp() - d.seen_at)::float8
     AS dispatcher_age_s,
   coalesce(t.weight, 1)::float8 AS tenant_weight, coalesce(s.virtual, 0)::float8 AS virtual,
-  coalesce(s.fill, 1)::float8 AS fill,
+  {_FILL},
+  (SELECT coalesce(sum(jobs), 0) FROM token_times
+   WHERE model = :model AND version = :version AND kind = '{FIRST}')::int AS speed_learned,
   -- What Postgres believes to be the number of waiting jobs, of all models.
   (SELECT CASE WHEN reltuples >= 0 THEN reltuples END FROM pg_class
    WHERE oid = to_regclass('ix_jobs_waiting'))::float8 AS waiting
@@ -33,6 +44,7 @@ LEFT JOIN components d ON d.name = 'dispatcher'
 LEFT JOIN tenants t ON t.id = :tenant_id
 LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
   AND s.tenant_id = :tenant_id AND s.priority = :priority
+{_LEARNED.format(tenant=":tenant_id")}
 LEFT JOIN LATERAL (
   SELECT ended_at, died, exit_code FROM workers
   WHERE model = :model AND version = :version AND ended_at IS NOT NULL
@@ -45,38 +57,30 @@ CROSS JOIN LATERAL (
     min(started_at) FILTER (WHERE state = 'loading') AS loading_since
   FROM workers WHERE model = :model AND version = :version AND ended_at IS NULL
     AND lease_until > clock_timestamp()) w
-""")
+""")  # noqa: S608 - only constants are joined
 
-# What runs in ready workers, with the tokens it still makes at a given speed: at least (some jobs
-# stop early), as its flow usually does, and up to its max_tokens.
-RUNNING = text("""
-SELECT count(*)::int AS jobs,
-  coalesce(sum(greatest(0, 0.25 * f.fill * j.max_tokens - j.told)), 0)::float8 AS least,
-  coalesce(sum(greatest(0, f.fill * j.max_tokens - j.told)), 0)::float8 AS expected,
-  coalesce(sum(greatest(1, j.max_tokens - j.told)), 0)::float8 AS most
+# What runs in ready workers, each with what is known of its flow.
+RUNNING = text(f"""
+SELECT j.max_tokens, extract(epoch FROM clock_timestamp() - j.started_at)::float8 AS ran_s, {_FILL}
 FROM workers w
-JOIN LATERAL (
-  SELECT tenant_id, priority, max_tokens,
-         extract(epoch FROM clock_timestamp() - started_at) * :tokens_per_s AS told
-  FROM jobs WHERE worker_id = w.id AND state = 'running') j ON true
+JOIN jobs j ON j.worker_id = w.id AND j.state = 'running'
 LEFT JOIN fair_shares s ON s.model = w.model AND s.version = w.version
   AND s.tenant_id = j.tenant_id AND s.priority = j.priority
-CROSS JOIN LATERAL (SELECT coalesce(s.fill, 1) AS fill) f
+{_LEARNED.format(tenant="j.tenant_id")}
 WHERE w.model = :model AND w.version = :version AND w.ended_at IS NULL AND w.state = 'ready'
-""")
+""")  # noqa: S608 - only constants are joined
 
 # Released jobs with a lower turn. There are about two for each slot.
-RELEASED = text("""
-SELECT count(*)::int AS jobs, coalesce(sum(max_tokens), 0)::float8 AS most,
-       coalesce(sum(least(max_tokens, greatest(0, charged - prompt_tokens))), 0)::float8
-         AS expected,
-       (count(*) FILTER (WHERE above))::int AS higher,
-       (count(*) FILTER (WHERE NOT above AND tenant_id = :tenant_id))::int AS own
-FROM (SELECT priority = ANY (CAST(:higher AS text[])) AS above, tenant_id, prompt_tokens,
-             max_tokens, charged
-      FROM jobs WHERE model = :model AND version = :version AND state = 'queued'
-        AND released_at IS NOT NULL AND turn < :turn ORDER BY turn LIMIT :most) ahead
-""")
+RELEASED = text(f"""
+SELECT j.tenant_id, j.priority, j.max_tokens, {_FILL}
+FROM (SELECT tenant_id, priority, max_tokens, turn FROM jobs
+      WHERE model = :model AND version = :version AND state = 'queued'
+        AND released_at IS NOT NULL AND turn < :turn ORDER BY turn LIMIT :most) j
+LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
+  AND s.tenant_id = j.tenant_id AND s.priority = j.priority
+{_LEARNED.format(tenant="j.tenant_id")}
+ORDER BY j.turn
+""")  # noqa: S608 - only constants are joined
 
 # What waits of the job's own flow before it.
 OWN = text("""
@@ -98,13 +102,14 @@ WITH RECURSIVE {EVERY_FLOW}, flows AS MATERIALIZED (
   SELECT greatest(4, :most / greatest(1, count(*)))::int8 AS rows, count(*) AS flows FROM flows
 )
 SELECT f.tenant_id, f.priority, coalesce(t.weight, 1)::float8 AS tenant_weight,
-  coalesce(s.virtual, 0)::float8 AS virtual, coalesce(s.fill, 1)::float8 AS fill,
+  coalesce(s.virtual, 0)::float8 AS virtual, {_FILL},
   w.floor, w.jobs, w.prompt_tokens, w.max_tokens, w.seen >= part.rows AS more,
   part.flows >= :most_flows AS cut
 FROM flows f CROSS JOIN part
 LEFT JOIN tenants t ON t.id = f.tenant_id
 LEFT JOIN fair_shares s ON s.model = :model AND s.version = :version
   AND s.tenant_id = f.tenant_id AND s.priority = f.priority
+{_LEARNED.format(tenant="f.tenant_id")}
 CROSS JOIN LATERAL (
   SELECT count(*) AS seen, (count(*) FILTER (WHERE due))::int AS jobs,
     coalesce(sum(prompt_tokens) FILTER (WHERE due), 0)::int8 AS prompt_tokens,

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from jobs import leases
 from jobs.outlook import components
 from tests.integration.front_door import GOOD, FrontDoor, refusal
-from tests.integration.job_samples import a_worker, empty, rows
+from tests.integration.job_samples import a_worker, empty, release_all, rows, success
 
 LONG = {"max_tokens": 8_000}
 
@@ -38,7 +39,8 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_the_time_that_can(door: F
     assert "nothing was stored" in message
     assert door.jobs() == 0
     earliest = datetime.fromisoformat(answer.get_json()["error"]["earliest_finish"])
-    # A quarter of 8,000 tokens, half as fast again as learned, is the best case.
+    # A quarter of 8,000 tokens, half as fast again as learned, is the best case of a
+    # flow of which nothing is known.
     assert timedelta(seconds=12) < earliest - datetime.now(UTC) < timedelta(seconds=15)
 
 
@@ -83,3 +85,44 @@ def test_what_cannot_be_known_is_no_reason_to_refuse(door: FrontDoor) -> None:
 def test_another_wish_is_refused_by_name(door: FrontDoor) -> None:
     status, _, param, _ = refusal(door.submit(GOOD | {"on_unmeetable": "hope"}))
     assert (status, param) == (422, "on_unmeetable")
+
+
+def run_through(door: FrontDoor, worker_id: UUID, jobs: int, tokens: int) -> None:
+    """Jobs of that many tokens, all of which they use."""
+    for _ in range(jobs):
+        door.accepted(parameters={"max_tokens": tokens})
+    release_all(door.manager)
+    claimed = door.manager.claim(worker_id, "echo", 1, jobs)
+    assert len(claimed) == jobs
+    door.manager.finish(worker_id, [success(job, "x" * tokens) for job in claimed])
+    door.manager.settle()
+
+
+def test_behind_a_queue_of_known_jobs_the_check_is_sharp_and_leaves_a_margin(
+    door: FrontDoor,
+) -> None:
+    """Eight run and eight wait, 30 tokens each, at 5 tokens/s: another one of 20 tokens
+    ends after 16 s."""
+    [worker] = rows(door.engine, "SELECT id FROM workers")
+    twenty = {"max_tokens": 20}
+
+    def queue() -> None:
+        rows(door.engine, "UPDATE model_clocks SET slot_tokens_per_s = 5 RETURNING 1")
+        for _ in range(16):
+            door.accepted(parameters={"max_tokens": 30})
+        release_all(door.manager)
+        assert len(door.manager.claim(worker.id, "echo", 1, 8)) == 8
+
+    for _ in range(4):
+        run_through(door, worker.id, jobs=8, tokens=30)
+    queue()
+    for within_s in (2, 8):
+        answer = door.submit(body(within_s, parameters=twenty))
+        assert refusal(answer)[:2] == (409, "deadline_unmeetable"), within_s
+    named = datetime.fromisoformat(answer.get_json()["error"]["earliest_finish"])
+    assert timedelta(seconds=8.5) < named - datetime.now(UTC) < timedelta(seconds=14)
+    told = door.accepted(deadline=body(16)["deadline"], on_unmeetable="refuse",
+                         parameters=twenty)  # fmt: skip
+    finish = door.get(f"/v1/jobs/{told.id}/explain").get_json()["finish"]
+    due_s = (datetime.fromisoformat(finish["expected"]) - datetime.now(UTC)).total_seconds()
+    assert 14 < due_s < 17

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -9,25 +10,46 @@ from jobs.outlook.estimates import (
     Capacity,
     Flow,
     Interval,
-    Work,
     ahead_of,
     service,
     start_after,
-    total,
     turn_of,
-    work_of,
 )
+from jobs.outlook.work import Work, total, work_of
 
 SEEDS = range(100)
 
 
 def a_work(chance: random.Random) -> Work:
     jobs = chance.choice([0, 1, 2, 8, 50, 3_000])
-    return work_of(jobs, jobs * chance.randint(1, 4_000), chance.uniform(0.0, 1.0))
+    return work_of(
+        jobs, jobs * chance.randint(1, 4_000), chance.uniform(0.0, 1.0), chance.choice([0, 3, 90])
+    )
+
+
+def jobs_of(chance: random.Random, most: int) -> list[Work]:
+    """Single jobs of one flow."""
+    fill, learned = chance.uniform(0, 1), chance.choice([0, 3, 90])
+    return [
+        work_of(1, chance.randint(1, 4_000), fill, learned) for _ in range(chance.randint(0, most))
+    ]
+
+
+def a_queue(chance: random.Random, capacity: Capacity) -> tuple[list[Interval], list[Work], Work]:
+    """What runs, what is released, and what else is ahead."""
+    busy = [
+        service(job, capacity, full=True).after(chance.uniform(0, 9))
+        for job in jobs_of(chance, capacity.slots)
+    ]
+    return busy, jobs_of(chance, 2 * capacity.slots), a_work(chance)
 
 
 def a_capacity(chance: random.Random) -> Capacity:
-    return Capacity(chance.choice([1, 2, 8, 128]), chance.choice([None, 0.5, 20.0, 900.0]))
+    return Capacity(
+        chance.choice([1, 2, 8, 128]),
+        chance.choice([None, 0.5, 20.0, 900.0]),
+        chance.choice([0, 4, 800]),
+    )
 
 
 def a_flow(chance: random.Random) -> Flow:
@@ -39,6 +61,7 @@ def a_flow(chance: random.Random) -> Flow:
         jobs=jobs,
         prompt_tokens=jobs * chance.randint(1, 900),
         max_tokens=jobs * chance.randint(1, 900),
+        learned=chance.choice([0, 3, 90]),
         more=chance.random() < 0.2,
     )
 
@@ -68,8 +91,8 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 def test_an_interval_holds_its_point(chance: random.Random) -> None:
-    capacity, ahead, running = a_capacity(chance), a_work(chance), a_work(chance)
-    start = start_after(ahead, running, capacity)
+    capacity = a_capacity(chance)
+    start = start_after(*a_queue(chance, capacity), capacity)
     own = work_of(1, chance.randint(1, 4_000), chance.uniform(0, 1))
     for interval in (start, service(own, capacity), start.then(service(own, capacity)),
                      start.not_before(chance.uniform(0, 100))):  # fmt: skip
@@ -77,21 +100,31 @@ def test_an_interval_holds_its_point(chance: random.Random) -> None:
 
 
 def test_more_work_ahead_never_gives_an_earlier_start(chance: random.Random) -> None:
-    capacity, ahead, running, extra = (
-        a_capacity(chance), a_work(chance), a_work(chance), a_work(chance)
-    )  # fmt: skip
-    less = start_after(ahead, running, capacity)
-    assert not_earlier(start_after(ahead + extra, running, capacity), less)
-    assert not_earlier(start_after(ahead, running + extra, capacity), less)
+    capacity = a_capacity(chance)
+    busy, released, ahead = a_queue(chance, capacity)
+    less = start_after(busy, released, ahead, capacity)
+    assert not_earlier(start_after(busy, released, ahead + a_work(chance), capacity), less)
+    assert not_earlier(start_after(busy, [*released, *released[:1]], ahead, capacity), less)
+    longer = [each.then(Interval(1, 2, 3)) for each in busy]
+    assert not_earlier(start_after(longer, released, ahead, capacity), less)
 
 
 def test_more_slots_and_more_speed_never_give_a_later_start(chance: random.Random) -> None:
-    ahead, running, capacity = a_work(chance), a_work(chance), a_capacity(chance)
+    capacity = a_capacity(chance)
     known = replace(capacity, tokens_per_s=capacity.tokens_per_s or 20.0)
-    less = start_after(ahead, running, known)
-    assert not_earlier(less, start_after(ahead, running, replace(known, slots=known.slots * 2)))
+    queue = a_queue(chance, known)
+    less = start_after(*queue, known)
+    assert not_earlier(less, start_after(*queue, replace(known, slots=known.slots * 2)))
     quicker = replace(known, tokens_per_s=(known.tokens_per_s or 0) * 3)
-    assert not_earlier(less, start_after(ahead, running, quicker))
+    assert not_earlier(less, start_after(*queue, quicker))
+
+
+def test_work_that_is_added_never_makes_what_is_sure_less(chance: random.Random) -> None:
+    works = [a_work(chance) for _ in range(5)]
+    for one, other in pairwise(total(works[:count]) for count in range(6)):
+        assert other.least >= one.least - 1e-6
+        assert other.most >= one.most - 1e-6
+        assert other.least <= other.expected <= other.most
 
 
 def before(flow: Flow, turn: float, waiting: float | None = None) -> Work:
@@ -144,19 +177,26 @@ def test_equal_flows_share_equally_and_weights_count() -> None:
 
 def test_a_free_slot_means_now_and_a_full_engine_does_not() -> None:
     capacity = Capacity(slots=4, tokens_per_s=100)
-    assert start_after(Work(), work_of(3, 300, 1.0), capacity).expected == 0
-    full = start_after(Work(), work_of(4, 400, 1.0), capacity)
-    assert full.expected == pytest.approx(400 / 4 / 400)  # the first of four ends
-    assert start_after(work_of(400, 40_000, 1.0), work_of(4, 400, 1.0), capacity).expected == (
-        pytest.approx(100, rel=0.02)
-    )
+    ends = [Interval(each, each, each) for each in (4.0, 1.0, 3.0, 2.0)]
+    assert start_after(ends[:3], [], Work(), capacity).expected == 0
+    assert start_after(ends, [], Work(), capacity).expected == 1  # the first of four ends
+    behind = work_of(400, 40_000, 1.0)
+    assert start_after(ends, [], behind, capacity).expected == pytest.approx(102, rel=0.02)
+
+
+def test_released_jobs_take_the_slots_that_become_free_in_their_order() -> None:
+    capacity = Capacity(slots=2, tokens_per_s=1)
+    ends = [Interval(each, each, each) for each in (1.0, 2.0)]
+    for sizes, free in (((), 1), ((5,), 2), ((5, 1), 3), ((5, 1, 4), 6), ((1, 5), 2)):
+        released = [work_of(1, size, 1.0) for size in sizes]
+        assert start_after(ends, released, Work(), capacity).expected == free
 
 
 def test_work_that_nobody_counted_leaves_no_latest_time() -> None:
     ahead = total([work_of(10, 100, 1.0), work_of(5, 50, 0.5, more=True)])
     assert ahead.more
-    assert start_after(ahead, Work(), Capacity(1, 10.0)).latest is None
-    assert start_after(ahead, Work(), Capacity(100, 10.0)).latest is None
+    assert start_after([], [], ahead, Capacity(1, 10.0)).latest is None
+    assert start_after([], [], ahead, Capacity(100, 10.0)).latest is None
 
 
 def test_a_job_for_later_starts_no_earlier() -> None:
