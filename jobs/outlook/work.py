@@ -15,8 +15,9 @@ from math import hypot, sqrt
 
 # Part of the expected tokens that jobs make at least, whatever is known of them.
 LEAST = 0.25
-# Standard deviations between what is probable and what is least or most.
-_CAUTION = 2.0
+# Standard deviations between what is probable and what is least or most: one of twenty
+# lies beyond, if they are many.
+_CAUTION = 1.64
 # The mean forgets: it rests on no more jobs than about this.
 _REMEMBERED = 19
 
