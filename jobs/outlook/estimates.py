@@ -140,25 +140,24 @@ def start_after(
     slow, speed, fast = capacity.speeds
     first = total(released)
     both = first + ahead
-    sizes = [work.expected for work in released]
-    known = max(first.expected, 1e-9)
+    usual = [work.expected for work in released]
 
-    def free(ends: Sequence[float], part: float, pace: float) -> list[float]:
+    def free(ends: Sequence[float], sizes: Sequence[float], all_s: float) -> list[float]:
         idle = [0.0] * (max(1, capacity.slots) - len(ends))
-        return _loads([*ends, *idle], [part * size / pace for size in sizes])
+        part = all_s / max(sum(sizes), 1e-9)
+        return _loads([*ends, *idle], [part * size for size in sizes])
 
-    early = free([each.earliest for each in busy], first.least / known, fast)
-    about = free([each.expected for each in busy], 1.0, speed)
+    early = free([each.earliest for each in busy], usual, first.least / fast)
+    about = free([each.expected for each in busy], usual, first.expected / speed)
+    expected = _behind(about, ahead.jobs, ahead.expected / speed)
     latest = None
     if not both.more and None not in (lasts := [each.latest for each in busy]):
-        late = free([last or 0.0 for last in lasts], first.most / known, slow)
+        ends = [last or 0.0 for last in lasts]
+        late = free(ends, [work.most for work in released], first.most / slow)
         rest = max(0.0, both.most - first.most) / slow
-        latest = ((sum(late) + rest) / len(late) if ahead.jobs else late[0]) + _SLACK_S
-    return Interval(
-        _behind(early, ahead.jobs, (both.least - first.least) / fast),
-        _behind(about, ahead.jobs, ahead.expected / speed),
-        latest,
-    )
+        latest = (sum(late) + rest) / len(late) if ahead.jobs else late[0]
+        latest = max(expected, latest) + _SLACK_S
+    return Interval(_behind(early, ahead.jobs, (both.least - first.least) / fast), expected, latest)
 
 
 def _loads(loads: list[float], jobs: Sequence[float]) -> list[float]:

@@ -92,7 +92,9 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 def test_an_interval_holds_its_point(chance: random.Random) -> None:
     capacity = a_capacity(chance)
-    start = start_after(*a_queue(chance, capacity), capacity)
+    busy, released, ahead = a_queue(chance, capacity)
+    released += jobs_of(chance, 3)  # of another flow
+    start = start_after(busy, released, ahead, capacity)
     own = work_of(1, chance.randint(1, 4_000), chance.uniform(0, 1))
     for interval in (start, service(own, capacity), start.then(service(own, capacity)),
                      start.not_before(chance.uniform(0, 100))):  # fmt: skip
@@ -190,6 +192,14 @@ def test_released_jobs_take_the_slots_that_become_free_in_their_order() -> None:
     for sizes, free in (((), 1), ((5,), 2), ((5, 1), 3), ((5, 1, 4), 6), ((1, 5), 2)):
         released = [work_of(1, size, 1.0) for size in sizes]
         assert start_after(ends, released, Work(), capacity).expected == free
+
+
+def test_jobs_that_made_nothing_so_far_may_make_all_they_may() -> None:
+    silent = [work_of(1, 100, 0.0, learned=2)]
+    start = start_after([], silent, Work(), Capacity(slots=1, tokens_per_s=10))
+    assert start.earliest == start.expected == 0
+    assert start.latest is not None
+    assert start.latest > 10
 
 
 def test_work_that_nobody_counted_leaves_no_latest_time() -> None:
