@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import click
 
@@ -29,7 +29,8 @@ def usage_command(
 ) -> None:
     """CSV of what one tenant, or each, used."""
     end = (last or datetime.now(UTC)).date()
-    begin = end - timedelta(days=30) if first is None else first.date()
+    days = min(30, (end - date.min).days)
+    begin = end - timedelta(days=days) if first is None else first.date()
     wanted = Wanted(begin, end, by_day="day" in by, by_model="model" in by, limit=_MOST)
     with database() as engine:
         names = {one.id: one.name for one in tenants.list_tenants(engine)}

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api import auth, presentation
 from api.queries import KeyPath
@@ -17,6 +17,7 @@ from api.services import Services
 from jobs import keys
 from jobs.errors import Forbidden, InvalidRequest, UnknownKey
 from jobs.keys import Principal, Scope
+from jobs.moments import Moment
 from jobs.spec import ShortText, Strict
 
 # In UTC it may be a day later, and dates end with the year 9999.
@@ -30,7 +31,7 @@ class NewKey(Strict):
     scopes: Annotated[
         list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=8)
     ] = Field(default=[Scope.JOBS, Scope.MODELS_READ])
-    expires_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    expires_at: Moment | None = None
 
 
 def blueprint(services: Services) -> APIBlueprint:

@@ -1,13 +1,13 @@
 """/v1/webhooks/.../deliveries: what receivers were told, tests and replays; for keys with
 the scope `admin`. Nothing is sent from here: the housekeeper sends."""
 
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api import auth, presentation
 from api.queries import Parameters
@@ -16,6 +16,7 @@ from api.webhook_presentation import delivery
 from api.webhook_schemas import DeliveryAnswer, DeliveryList, DeliveryReplayAnswer
 from jobs.fields import Strict
 from jobs.keys import Scope
+from jobs.moments import Moment
 from jobs.webhooks import log
 from jobs.webhooks.errors import UnknownDelivery, UnknownWebhook
 from jobs.webhooks.events import TEST_EVENT
@@ -57,8 +58,8 @@ class DeliveryReplay(Strict):
     """Which deliveries to make again: those made in a time, and, unless `status` is
     null, only those that ended like that."""
 
-    since: Annotated[AwareDatetime, Field(strict=False)]
-    until: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    since: Moment
+    until: Moment | None = None
     status: Literal["delivered", "failed"] | None = "failed"
 
 
