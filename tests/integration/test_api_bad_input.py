@@ -267,6 +267,7 @@ def test_an_unknown_or_malformed_id_is_404(
         ({"name": "a", "scopes": "jobs"}, "scopes"),
         ({"name": "a", "expires_at": "tomorrow"}, "expires_at"),
         ({"name": "a", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"name": "a", "expires_at": 4_000_000_000}, "expires_at"),
         ({"name": "a", "expires_at": "2099-01-01T00:00:00"}, "expires_at"),
         ({"name": "a", "expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
         ({"name": "a", "tenant": "b"}, "tenant"),

@@ -230,6 +230,8 @@ def test_a_time_is_replayed_failed_ones_first_of_all(door: FrontDoor) -> None:
     assert read(one, DeliveryAnswer).status == "pending"
     bad_body = post(door, f"/{webhook.id}/deliveries/replay", {"since": "yesterday"})
     assert refusal(bad_body)[:3] == (422, "invalid_request", "since")
+    a_number = post(door, f"/{webhook.id}/deliveries/replay", {"since": 12345})
+    assert refusal(a_number)[:3] == (422, "invalid_request", "since")
 
 
 def test_a_test_is_an_event_for_that_endpoint_alone(door: FrontDoor) -> None:

@@ -222,3 +222,6 @@ def test_an_operator_lists_tenants_and_sets_a_weight(
         assert refused.stderr.splitlines()[-1].startswith("Error: Invalid value")
         assert "1000" in refused.stderr
         assert "Traceback" not in refused.stderr
+    calendars_begin = said("usage", "--to", "0001-01-01")
+    assert (calendars_begin.returncode, calendars_begin.stderr) == (0, "")
+    assert calendars_begin.stdout.startswith("tenant,")
