@@ -134,6 +134,8 @@ def test_what_openai_has_beside_responses_is_not_found(door: FrontDoor) -> None:
 class Scripted:
     """A hub whose follower hears what it is told to, in this order."""
 
+    closing = False
+
     def __init__(self, *heard: tuple[list[Event], list[Delta]]) -> None:
         self._heard = iter(heard)
 
