@@ -107,7 +107,9 @@ class fresh_database:  # noqa: N801 - reads as a function
         self._name = f"lmaas_{os.getpid()}_{next(_numbers)}"
 
     def __enter__(self) -> str:
-        _admin(self._server, f"CREATE DATABASE {self._name} TEMPLATE {self._template}")
+        # Half the time that writing it through the log takes, with fsync off.
+        copied = f"TEMPLATE {self._template} STRATEGY FILE_COPY"
+        _admin(self._server, f"CREATE DATABASE {self._name} {copied}")
         url = make_url(self._server).set(database=self._name)
         return url.render_as_string(hide_password=False)
 
