@@ -1,6 +1,5 @@
 """The end of a connection, and the end of a web process, between gunicorn and the application."""
 
-import errno
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +8,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.services import Services
 
-RESET = (errno.ECONNRESET, "the client took nothing of its answer for too long")
 _CLOSE = "lmaas.close"
 _LET_GO = "lmaas.let_go"
 

@@ -10,6 +10,7 @@
   those who wait for a job (`api.closing`), before its time is over.
 """
 
+import errno
 import select
 import threading
 from http import HTTPStatus
@@ -80,7 +81,7 @@ class ThreadWorker(PatientWorker):
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as error:
-            raise ConnectionResetError(*closing.RESET) from error
+            raise ConnectionResetError(errno.ECONNRESET, "nothing was taken") from error
 
     def handle_error(self, req: object, client: object, addr: object, exc: Exception) -> None:
         """What is no HTTP is answered as everything else is: in JSON, with an id."""

@@ -1,5 +1,7 @@
-"""What unit tests share: one thread for tiny models, and a server for the command line."""
+"""What unit tests share: one thread for tiny models, a server for the command line, and
+the ends of a connection."""
 
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -29,3 +31,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         monkeypatch.setenv("LMAAS_URL", started.url)
         monkeypatch.setenv("LMAAS_API_KEY", KEY)
         yield started
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client's end of a TCP connection, and ours."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        ours, _ = listening.accept()
+        with client, ours:
+            yield client, ours

@@ -1,22 +1,12 @@
 """Closed connections are seen without waiting; open ones are, whatever they sent."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from api.departures import Departures
 
 Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        client = socket.create_connection(server.getsockname())
-        ours, _ = server.accept()
-        with client, ours:
-            yield client, ours
 
 
 def test_who_sends_and_who_is_silent_is_there(pair: Pair) -> None:
